@@ -1,0 +1,25 @@
+//! The nouns of an experiment and the decisions about them. No I/O, no clock, no async: time,
+//! randomness and identity come in as arguments.
+//!
+//! - [`id`], [`value`], [`violation`]: identifiers, JSON-like values, what is wrong with an input;
+//! - [`draft`] parses what a request says into an [`experiment`], [`lifecycle`] changes one;
+//! - [`bucket`], [`split`], [`eligibility`], [`assignment`]: who gets which variant;
+//! - [`metric`], [`outcome`], [`counter`]: one outcome becomes a short list of integer additions;
+//! - [`tally`] reads the counters back, [`analysis`] turns them into results.
+
+pub mod analysis;
+pub mod assignment;
+pub mod bucket;
+pub mod counter;
+pub mod draft;
+pub mod edit;
+pub mod eligibility;
+pub mod experiment;
+pub mod id;
+pub mod lifecycle;
+pub mod metric;
+pub mod outcome;
+pub mod split;
+pub mod tally;
+pub mod value;
+pub mod violation;

@@ -1,0 +1,5 @@
+//! Honest online A/B tests of LLMs: assignment, outcomes and inference in one gRPC service.
+
+pub mod domain;
+pub mod stats;
+pub mod store;

@@ -1,0 +1,45 @@
+//! The stored form of an experiment: JSON in an envelope with a format number, so that a later
+//! release knows what it reads and an older one refuses what it does not know.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::experiment::Experiment;
+use crate::store::StoreError;
+
+/// Raised when a record of this release can no longer be read by the previous one.
+const FORMAT: u32 = 1;
+
+#[derive(Serialize)]
+struct Written<'a> {
+    format: u32,
+    experiment: &'a Experiment,
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    format: u32,
+}
+
+#[derive(Deserialize)]
+struct Stored {
+    experiment: Experiment,
+}
+
+/// Writes a record.
+pub(crate) fn encode(experiment: &Experiment) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(&Written { format: FORMAT, experiment })
+        .map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
+/// Reads a record.
+pub(crate) fn decode(bytes: &[u8]) -> Result<Experiment, StoreError> {
+    let corrupt = |error: serde_json::Error| StoreError::Corrupt(error.to_string());
+    let Envelope { format } = serde_json::from_slice(bytes).map_err(corrupt)?;
+    if format != FORMAT {
+        return Err(StoreError::Corrupt(format!(
+            "an experiment in format {format}; this release reads format {FORMAT}"
+        )));
+    }
+    let Stored { experiment } = serde_json::from_slice(bytes).map_err(corrupt)?;
+    Ok(experiment)
+}

@@ -1,0 +1,154 @@
+//! Where experiments and counters are kept: one trait, its contract, and two stores that keep it.
+//!
+//! # The contract
+//!
+//! A store keeps records of experiments and, per [`ShardKey`], rows of 64-bit integers, the units
+//! that were exposed and the events that were counted. It knows no statistics.
+//!
+//! **Apply.** [`Store::apply`] takes events of one shard in order.
+//! - *Atomic*: an event is applied whole or not at all, also when the process or the store is
+//!   killed. Everything is checked before the first write: a batch in which any counter would
+//!   leave 64 bits is refused as a whole with [`StoreError::CounterFull`].
+//! - *Idempotent*: an event whose `dedup` fingerprint was counted within the deduplication window
+//!   (7 days unless configured) changes nothing and answers [`Applied::Duplicate`]. A
+//!   fingerprint is remembered for at least one window and at most two, by the store's clock.
+//! - *Exposure*: the first counted event of a unit adds its `if_unit_is_new` increments and
+//!   remembers the unit for as long as the iteration exists. An event that admits
+//!   [`ExposedOnly`](crate::domain::counter::Admission::ExposedOnly) and meets an unknown unit
+//!   changes nothing, remembers nothing and answers [`Applied::NotExposed`].
+//! - *Durable*: when it returns, the events are in the store under its configured durability. For
+//!   the embedded store that is fsync; for Redis its `appendfsync`.
+//! - After an error other than `CounterFull` the batch may or may not have been applied; sending
+//!   it again is safe for events with a `dedup` fingerprint.
+//!
+//! **Read.** [`Store::rows`] answers all rows of a shard as they are, each a consistent point of
+//! its own. A column that nobody touched reads 0; a row may be shorter than its last column.
+//!
+//! **Records.** [`Store::put`] is compare-and-set on the revision. Every change of any record
+//! raises the catalog's version by at least 1, so that polling one number finds every change.
+//! [`Store::remove`] deletes the record first and then every row, unit and event of the shards
+//! named; a crash between the two leaves garbage that no record refers to, never a record
+//! without its data.
+
+pub(crate) mod codec;
+pub mod embedded;
+pub mod redis;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use async_trait::async_trait;
+
+use crate::domain::counter::{Event, ShardKey};
+use crate::domain::experiment::{Experiment, Revision};
+use crate::domain::id::ExperimentId;
+
+/// The rows of one shard by name; see [`crate::domain::counter`].
+pub type Rows = BTreeMap<String, Vec<i64>>;
+
+/// What became of one event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// It was counted now.
+    Counted,
+    /// It had been counted before; nothing changed.
+    Duplicate,
+    /// It asks for an exposed unit and the unit is unknown; nothing changed.
+    NotExposed,
+}
+
+/// All experiments at one version.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Records {
+    /// Grows with every change.
+    pub version: u64,
+    /// In no particular order.
+    pub experiments: Vec<Experiment>,
+}
+
+/// Why a store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be reached or did not answer in time. Trying again may help.
+    #[error("the store is unavailable")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The record is not at the revision that the change was made from.
+    #[error("the record is at revision {actual:?}, not at {expected:?}")]
+    Conflict {
+        /// What the caller had seen; `None` for a creation.
+        expected: Option<Revision>,
+        /// What is there; `None` when there is no record.
+        actual: Option<Revision>,
+    },
+    /// A counter would leave 64 bits. Nothing of the batch was applied.
+    #[error("a counter is full")]
+    CounterFull,
+    /// What it holds is not what this program writes.
+    #[error("the store holds something unreadable: {0}")]
+    Corrupt(String),
+}
+
+impl StoreError {
+    /// Wraps the cause of an unavailability.
+    pub(crate) fn unavailable(
+        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Unavailable(cause.into())
+    }
+}
+
+/// A place for experiments and counters. See the contract at the top of this module;
+/// `tests/it/store_contract.rs` runs it against every implementation.
+#[async_trait]
+pub trait Store: fmt::Debug + Send + Sync + 'static {
+    /// Applies events of one shard in order; the answers are in the order of the events.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::CounterFull`], [`StoreError::Corrupt`].
+    async fn apply(&self, shard: &ShardKey, events: &[Event]) -> Result<Vec<Applied>, StoreError>;
+
+    /// All rows of one shard; empty for a shard that nobody wrote to.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    async fn rows(&self, shard: &ShardKey) -> Result<Rows, StoreError>;
+
+    /// All records and the version they stand at.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    async fn records(&self) -> Result<Records, StoreError>;
+
+    /// The version alone: cheap enough to poll.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    async fn version(&self) -> Result<u64, StoreError>;
+
+    /// One record as it is now.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    async fn get(&self, id: &ExperimentId) -> Result<Option<Experiment>, StoreError>;
+
+    /// Writes a record if the one there is at the expected revision; `None` expects no record.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`], [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    async fn put(
+        &self,
+        experiment: &Experiment,
+        expected: Option<Revision>,
+    ) -> Result<(), StoreError>;
+
+    /// Deletes a record at the expected revision and all data of the shards named.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`], [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    async fn remove(
+        &self,
+        id: &ExperimentId,
+        expected: Revision,
+        shards: &[ShardKey],
+    ) -> Result<(), StoreError>;
+}
