@@ -1,5 +1,6 @@
 //! Honest online A/B tests of LLMs: assignment, outcomes and inference in one gRPC service.
 
 pub mod domain;
+pub mod rpc;
 pub mod stats;
 pub mod store;

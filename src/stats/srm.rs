@@ -160,6 +160,19 @@ mod tests {
     }
 
     #[test]
+    fn two_thousand_million_units_keep_nine_digits() {
+        // mpmath, 50 digits.
+        let cases = [
+            ([1_000_050_000, 999_950_000], [0.5, 0.5], -5.908_121_521_680_791),
+            ([1_000_130_000, 999_870_000], [0.5, 0.5], 8.491_877_812_079_237),
+            ([1_600_060_000, 399_940_000], [0.8, 0.2], -2.784_729_161_574_870_5),
+        ];
+        for (counts, weights, expected) in cases {
+            close(sequential(&counts, &weights, 100.0).unwrap().ln_e, expected, 1e-9);
+        }
+    }
+
+    #[test]
     fn weights_need_not_add_up_to_one() {
         let a = sequential(&[700, 300], &[1.0, 1.0], 100.0).unwrap();
         let b = sequential(&[700, 300], &[0.5, 0.5], 100.0).unwrap();

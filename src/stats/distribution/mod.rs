@@ -12,6 +12,8 @@ mod gamma;
 mod noncentral;
 mod normal;
 mod student;
+#[cfg(test)]
+mod student_reference;
 
 pub use self::beta::beta_inc;
 pub use self::chi_squared::{chi_squared_ln_sf, chi_squared_sf};

@@ -216,3 +216,59 @@ fn quantile_in_tail(q: f64, df: f64) -> f64 {
 
 /// Newton's iteration takes 4 to 20 steps; the limit only bounds what rounding could prolong.
 const MAX_NEWTON: usize = 60;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stats::distribution::student_reference::LN_SF;
+
+    fn relative_error(got: f64, expected: f64) -> f64 {
+        ((got - expected) / expected).abs()
+    }
+
+    #[test]
+    fn tails_are_within_the_stated_bound() {
+        for &(t, df, expected) in &LN_SF {
+            let ln_sf = student_ln_sf(t, df);
+            assert!(relative_error(ln_sf, expected) < 1e-12, "ln sf({t}, {df}): {ln_sf:e} {expected:e}");
+            if expected > -690.0 {
+                // A relative error of the tail is an absolute one of its logarithm.
+                let error = relative_error(student_sf(t, df), expected.exp());
+                assert!(error < 1e-12, "sf({t}, {df}): {error:e}");
+            }
+        }
+    }
+
+    #[test]
+    fn quantiles_invert_tails() {
+        for df in [0.5, 1.0, 2.0, 3.3, 30.0, 400.0, 999.0, 1_001.0, 1e5, 1e9, 1e18] {
+            for q in [1e-250, 1e-40, 1e-12, 1e-6, 1e-3, 0.01, 0.025, 0.1, 0.24, 0.26, 0.4, 0.499_999] {
+                let t = student_isf(q, df);
+                let error = relative_error(student_sf(t, df), q);
+                assert!(error < 2e-12, "isf({q:e}, {df:e}) = {t:e}: {error:e}");
+            }
+        }
+    }
+
+    #[test]
+    fn quantiles_have_closed_forms_at_one_and_two_degrees() {
+        for q in [1e-20_f64, 1e-3, 0.025, 0.3, 0.49] {
+            let cauchy = (std::f64::consts::PI * q).tan().recip();
+            assert!(relative_error(student_isf(q, 1.0), cauchy) < 1e-13);
+            let two = (1.0 - 2.0 * q) / (2.0 * q * (1.0 - q)).sqrt();
+            assert!(relative_error(student_isf(q, 2.0), two) < 1e-13);
+        }
+        assert_eq!(student_isf(0.5, 7.0), 0.0);
+        assert_eq!(student_isf(0.975, 7.0), -student_isf(0.025, 7.0));
+        assert_eq!(student_isf(0.0, 7.0), f64::INFINITY);
+    }
+
+    #[test]
+    fn the_logarithm_goes_on_where_the_tail_is_zero() {
+        assert_eq!(student_sf(1e200, 50.0), 0.0);
+        let ln_sf = student_ln_sf(1e200, 50.0);
+        // Far out the tail is a power: doubling t multiplies it by 2^-50.
+        let doubled = student_ln_sf(2e200, 50.0);
+        assert!((ln_sf - doubled - 50.0 * std::f64::consts::LN_2).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,22 @@
+//! The gRPC edge: messages in, domain values through, messages out.
+//!
+//! A handler converts, calls one use case and converts back. Wire types end here; the only place
+//! that makes a `tonic::Status` is [`status`].
+
+/// Messages, clients and servers generated from `proto/tiebreak/v1`.
+#[expect(
+    missing_docs,
+    unused_qualifications,
+    clippy::pedantic,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    clippy::clone_on_ref_ptr,
+    reason = "generated; the contract documents it"
+)]
+pub mod pb {
+    tonic::include_proto!("tiebreak.v1");
+}
+
+/// The contract as a serialised `google.protobuf.FileDescriptorSet`: for reflection, and for
+/// clients that turn YAML or JSON into messages.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));
