@@ -99,7 +99,10 @@ impl Decimal {
                 let shifted = u128::from(significand) * 10_u128.pow(position % 9);
                 (shifted, (position / 9) as usize)
             }
-            Err(_) => (u128::from(shift_right(significand, position.unsigned_abs())), 0),
+            Err(_) => (
+                u128::from(shift_right(significand, position.unsigned_abs())),
+                0,
+            ),
         };
         // The magnitude is below 1e18, so the digits end before the array does.
         while rest > 0 && index < SUM_LIMBS {
@@ -129,7 +132,9 @@ impl TryFrom<f64> for Decimal {
 /// `value / 10^places`, rounded half to even.
 fn shift_right(value: u64, places: u32) -> u64 {
     // Beyond 19 places the quotient of 17 digits is below one half.
-    let Some(divisor) = 10_u64.checked_pow(places) else { return 0 };
+    let Some(divisor) = 10_u64.checked_pow(places) else {
+        return 0;
+    };
     let (quotient, remainder) = (value / divisor, value % divisor);
     let round_up = match remainder.cmp(&(divisor / 2)) {
         std::cmp::Ordering::Less => false,
@@ -139,7 +144,10 @@ fn shift_right(value: u64, places: u32) -> u64 {
     quotient + u64::from(round_up)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the remainder is below 1e9")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the remainder is below 1e9"
+)]
 fn low_digit(value: u128) -> u64 {
     (value % u128::from(BASE)) as u64
 }
@@ -158,7 +166,10 @@ struct Scientific {
 
 impl Scientific {
     fn of(magnitude: f64) -> Self {
-        let mut text = Self { text: [0; 24], length: 0 };
+        let mut text = Self {
+            text: [0; 24],
+            length: 0,
+        };
         // Cannot fail: the text has at most 23 bytes. Were that wrong, the digits that did fit would be read.
         let _ = write!(text, "{magnitude:e}");
         text
@@ -180,7 +191,11 @@ impl Scientific {
                 }
             }
         }
-        let exponent = if negative_exponent { -exponent } else { exponent };
+        let exponent = if negative_exponent {
+            -exponent
+        } else {
+            exponent
+        };
         (significand, exponent - places)
     }
 }
@@ -236,11 +251,16 @@ fn propagate<const N: usize>(limbs: [i128; N]) -> ([i128; N], i128) {
 
 fn assemble(digits: &[i128], carry: i128) -> Dd {
     let group = Dd::from_i128(10_i128.pow(27));
-    digits.rchunks(3).fold(Dd::from_i128(carry), |total, chunk| {
-        let base = i128::from(BASE);
-        let value = chunk.iter().rev().fold(0, |value, digit| value * base + digit);
-        total * group + Dd::from_i128(value)
-    })
+    digits
+        .rchunks(3)
+        .fold(Dd::from_i128(carry), |total, chunk| {
+            let base = i128::from(BASE);
+            let value = chunk
+                .iter()
+                .rev()
+                .fold(0, |value, digit| value * base + digit);
+            total * group + Dd::from_i128(value)
+        })
 }
 
 #[cfg(test)]
@@ -258,8 +278,14 @@ mod tests {
         assert_eq!(limbs(10_000_000.1), [0, 0, 0, 100_000_000, 10_000_000, 0]);
         assert_eq!(limbs(-1.5e-7), [0, 0, 0, -150, 0, 0]);
         assert_eq!(limbs(-1e-19), [0, -100_000_000, 0, 0, 0, 0]);
-        assert_eq!(limbs(123_456_789_012.345), [0, 0, 0, 345_000_000, 456_789_012, 123]);
-        assert_eq!(limbs(999_999_999_999_999_900.0), [0, 0, 0, 0, 999_999_900, 999_999_999]);
+        assert_eq!(
+            limbs(123_456_789_012.345),
+            [0, 0, 0, 345_000_000, 456_789_012, 123]
+        );
+        assert_eq!(
+            limbs(999_999_999_999_999_900.0),
+            [0, 0, 0, 0, 999_999_900, 999_999_999]
+        );
     }
 
     #[test]
@@ -270,7 +296,10 @@ mod tests {
         assert_eq!(limbs(2.5e-36), [2, 0, 0, 0, 0, 0]);
         assert_eq!(limbs(-5.1e-37), [-1, 0, 0, 0, 0, 0]);
         assert_eq!(limbs(f64::MIN_POSITIVE), [0; 6]);
-        assert_eq!(limbs(1.234_567_890_123_456_7e-20)[..2], [901_234_567, 12_345_678]);
+        assert_eq!(
+            limbs(1.234_567_890_123_456_7e-20)[..2],
+            [901_234_567, 12_345_678]
+        );
     }
 
     #[test]
@@ -279,15 +308,33 @@ mod tests {
             assert_eq!(Decimal::try_from(value), Err(NotCountable::NotFinite));
         }
         for value in [1e18, -1e18, f64::MAX] {
-            assert_eq!(Decimal::try_from(value), Err(NotCountable::TooLarge { value }));
+            assert_eq!(
+                Decimal::try_from(value),
+                Err(NotCountable::TooLarge { value })
+            );
         }
     }
 
     #[test]
     fn squares_are_exact() {
-        let square = Decimal::try_from(-999_999_999.999_999).unwrap().square_limbs();
+        let square = Decimal::try_from(-999_999_999.999_999)
+            .unwrap()
+            .square_limbs();
         // (1e9 - 1e-6)^2 = 1e18 - 2e3 + 1e-12
-        let expected = [0, 0, 0, 0, 0, 0, 1_000_000, 0, 999_998_000, 999_999_999, 0, 0];
+        let expected = [
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            1_000_000,
+            0,
+            999_998_000,
+            999_999_999,
+            0,
+            0,
+        ];
         assert_eq!(square, expected);
         let tiny = Decimal::try_from(1e-36).unwrap().square_limbs();
         assert_eq!(tiny[0], 1);
@@ -301,9 +348,21 @@ mod tests {
             state ^= state >> 7;
             state ^= state << 17;
             let value = f64::from_bits(state);
-            let Ok(decimal) = Decimal::try_from(value) else { continue };
-            assert!(decimal.limbs().iter().all(|limb| limb.abs() < 1_000_000_000));
-            assert!(decimal.square_limbs().iter().all(|limb| (0..1_000_000_000).contains(limb)));
+            let Ok(decimal) = Decimal::try_from(value) else {
+                continue;
+            };
+            assert!(
+                decimal
+                    .limbs()
+                    .iter()
+                    .all(|limb| limb.abs() < 1_000_000_000)
+            );
+            assert!(
+                decimal
+                    .square_limbs()
+                    .iter()
+                    .all(|limb| (0..1_000_000_000).contains(limb))
+            );
             let read = sum_to_dd(&decimal.limbs());
             if value.abs() >= 1e-20 {
                 assert_eq!(read.to_f64().to_bits(), value.to_bits(), "{value:e}");
@@ -317,9 +376,18 @@ mod tests {
     fn carry_save_limbs_of_any_content_are_read() {
         // 1e9 at limb 0 minus one at limb 1 is nothing; what is left lies 54 digits below.
         assert_eq!(sum_to_dd(&[7, 0, 0, 0, 1_000_000_000, -1]).to_f64(), 7e-36);
-        assert_eq!(sum_to_dd(&[-7, 0, 0, 0, 1_000_000_000, -1]).to_f64(), -7e-36);
-        assert_eq!(sum_to_dd(&[0, 0, 0, 0, i64::MIN, 0]).to_f64(), -9_223_372_036_854_775_808.0);
+        assert_eq!(
+            sum_to_dd(&[-7, 0, 0, 0, 1_000_000_000, -1]).to_f64(),
+            -7e-36
+        );
+        assert_eq!(
+            sum_to_dd(&[0, 0, 0, 0, i64::MIN, 0]).to_f64(),
+            -9_223_372_036_854_775_808.0
+        );
         let extreme = square_sum_to_dd(&[i64::MAX; SQUARE_LIMBS]).to_f64();
-        assert!((extreme / 9.223_372_046_077_147e45 - 1.0).abs() < 1e-9, "{extreme:e}");
+        assert!(
+            (extreme / 9.223_372_046_077_147e45 - 1.0).abs() < 1e-9,
+            "{extreme:e}"
+        );
     }
 }

@@ -10,8 +10,8 @@
 //! written `q²(β(1-g) + αr²)`, in which nothing cancels. Lift is `R - 1` for a positive baseline and `1 - R` for a
 //! negative one, so that plus always means "more".
 
-use super::mean_test::{ArmEstimate, welch_degrees_of_freedom};
 use super::distribution::student_isf;
+use super::mean_test::{ArmEstimate, welch_degrees_of_freedom};
 use super::{Interval, Undefined};
 
 /// Fieller's confidence set of the lift.
@@ -65,20 +65,23 @@ impl Lift {
             ratio,
             lift: ((treatment.value - control.value) / control.value.abs()).to_f64(),
             standard_error: treatment_variation.hypot(control_variation * ratio),
-            log_standard_error: (ratio > 0.0).then(|| (treatment_variation / ratio).hypot(control_variation)),
+            log_standard_error: (ratio > 0.0)
+                .then(|| (treatment_variation / ratio).hypot(control_variation)),
             degrees_of_freedom: welch_degrees_of_freedom(control, treatment).ok(),
             orientation: baseline.signum(),
             control_variation,
             treatment_variation,
         };
-        let finite = lift.lift.is_finite() && lift.ratio.is_finite() && lift.standard_error.is_finite();
+        let finite =
+            lift.lift.is_finite() && lift.ratio.is_finite() && lift.standard_error.is_finite();
         finite.then_some(lift).ok_or(Undefined::OutOfRange)
     }
 
     /// The critical value `t_{df, (1-level)/2}` for the intervals; none where neither arm varies.
     #[must_use]
     pub fn critical_value(&self, level: f64) -> Option<f64> {
-        self.degrees_of_freedom.map(|df| student_isf(0.5 * (1.0 - level), df))
+        self.degrees_of_freedom
+            .map(|df| student_isf(0.5 * (1.0 - level), df))
     }
 
     /// `lift ± critical · standard error`.
@@ -109,11 +112,15 @@ impl Lift {
     pub fn fieller(&self, critical: f64) -> Fieller {
         let g = self.fieller_g(critical);
         let leading = 1.0 - g;
-        let discriminant = self.treatment_variation.powi(2) * leading + (self.control_variation * self.ratio).powi(2);
+        let discriminant = self.treatment_variation.powi(2) * leading
+            + (self.control_variation * self.ratio).powi(2);
         // The centre r/(1-g) as an excess over r, so that small lifts keep their digits.
         let excess = self.ratio * g / leading;
         let radius = critical * discriminant.sqrt() / leading.abs();
-        let (low, high) = (self.above_ratio(excess - radius), self.above_ratio(excess + radius));
+        let (low, high) = (
+            self.above_ratio(excess - radius),
+            self.above_ratio(excess + radius),
+        );
         let bounds = self.oriented(low, high);
         if !bounds.lower.is_finite() || !bounds.upper.is_finite() {
             Fieller::Unbounded
@@ -132,9 +139,15 @@ impl Lift {
     /// Bounds of `R - 1` as bounds of the lift.
     fn oriented(&self, low: f64, high: f64) -> Interval {
         if self.orientation < 0.0 {
-            Interval { lower: -high, upper: -low }
+            Interval {
+                lower: -high,
+                upper: -low,
+            }
         } else {
-            Interval { lower: low, upper: high }
+            Interval {
+                lower: low,
+                upper: high,
+            }
         }
     }
 }
@@ -145,13 +158,23 @@ mod tests {
     use crate::stats::dd::Dd;
 
     fn arm(value: f64, standard_error: f64) -> ArmEstimate {
-        ArmEstimate { value: Dd::from(value), standard_error, degrees_of_freedom: 99.0 }
+        ArmEstimate {
+            value: Dd::from(value),
+            standard_error,
+            degrees_of_freedom: 99.0,
+        }
     }
 
     #[test]
     fn a_zero_baseline_has_no_lift() {
-        assert_eq!(Lift::new(&arm(0.0, 1.0), &arm(1.0, 1.0)), Err(Undefined::ZeroBaseline));
-        assert_eq!(Lift::new(&arm(1e-320, 1.0), &arm(1.0, 1.0)), Err(Undefined::OutOfRange));
+        assert_eq!(
+            Lift::new(&arm(0.0, 1.0), &arm(1.0, 1.0)),
+            Err(Undefined::ZeroBaseline)
+        );
+        assert_eq!(
+            Lift::new(&arm(1e-320, 1.0), &arm(1.0, 1.0)),
+            Err(Undefined::OutOfRange)
+        );
     }
 
     #[test]
@@ -160,7 +183,9 @@ mod tests {
         let less_negative = Lift::new(&arm(-2.0, 0.1), &arm(-1.5, 0.1)).unwrap();
         assert!((up.lift - 0.25).abs() < 1e-15 && (less_negative.lift - 0.25).abs() < 1e-15);
         for lift in [up, less_negative] {
-            let Fieller::Bounded(interval) = lift.fieller(1.96) else { panic!("{lift:?}") };
+            let Fieller::Bounded(interval) = lift.fieller(1.96) else {
+                panic!("{lift:?}")
+            };
             assert!(interval.contains(0.25) && interval.lower < interval.upper);
             assert!(lift.log_delta(1.96).unwrap().contains(0.25));
         }
@@ -171,7 +196,9 @@ mod tests {
         // L belongs to the set exactly when |m_t - (1+L) m_c| <= q se; its bounds turn the inequality into an equation.
         let (control, treatment) = (arm(1.0, 0.2), arm(1.4, 0.3));
         let lift = Lift::new(&control, &treatment).unwrap();
-        let Fieller::Bounded(interval) = lift.fieller(1.96) else { panic!("{lift:?}") };
+        let Fieller::Bounded(interval) = lift.fieller(1.96) else {
+            panic!("{lift:?}")
+        };
         for bound in [interval.lower, interval.upper] {
             let ratio = 1.0 + bound;
             let z = (1.4 - ratio) / 0.3_f64.hypot(0.2 * ratio);
@@ -191,6 +218,12 @@ mod tests {
     fn without_variance_the_interval_is_the_point() {
         let lift = Lift::new(&arm(2.0, 0.0), &arm(3.0, 0.0)).unwrap();
         assert_eq!(lift.critical_value(0.95), None);
-        assert_eq!(lift.fieller(1.96), Fieller::Bounded(Interval { lower: 0.5, upper: 0.5 }));
+        assert_eq!(
+            lift.fieller(1.96),
+            Fieller::Bounded(Interval {
+                lower: 0.5,
+                upper: 0.5
+            })
+        );
     }
 }

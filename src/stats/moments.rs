@@ -28,7 +28,11 @@ impl Moments {
     /// From sums that were accumulated exactly (see [`decimal`](super::decimal)).
     #[must_use]
     pub fn new(count: u64, sum: Dd, sum_of_squares: Dd) -> Self {
-        Self { count, sum, sum_of_squares }
+        Self {
+            count,
+            sum,
+            sum_of_squares,
+        }
     }
 
     /// From sums somebody else accumulated in `f64`.
@@ -56,7 +60,9 @@ impl Moments {
     /// The mean before rounding, for differences of means.
     #[must_use]
     pub fn mean_dd(&self) -> Option<Dd> {
-        (self.count > 0).then(|| self.sum / Dd::from_u64(self.count)).filter(|mean| mean.is_finite())
+        (self.count > 0)
+            .then(|| self.sum / Dd::from_u64(self.count))
+            .filter(|mean| mean.is_finite())
     }
 
     /// The unbiased variance; none where [`checked_variance`](Self::checked_variance) says why not.
@@ -107,9 +113,18 @@ mod tests {
     #[test]
     fn what_is_not_defined_says_why() {
         assert_eq!(Moments::default().mean(), None);
-        assert_eq!(Moments::from_f64(1, 2.0, 4.0).checked_variance(), Err(Undefined::NotEnoughData));
-        assert_eq!(Moments::from_f64(10, 10.0, 9.999).checked_variance(), Err(Undefined::InvalidSums));
-        assert_eq!(Moments::from_f64(2, f64::NAN, 1.0).checked_variance(), Err(Undefined::InvalidSums));
+        assert_eq!(
+            Moments::from_f64(1, 2.0, 4.0).checked_variance(),
+            Err(Undefined::NotEnoughData)
+        );
+        assert_eq!(
+            Moments::from_f64(10, 10.0, 9.999).checked_variance(),
+            Err(Undefined::InvalidSums)
+        );
+        assert_eq!(
+            Moments::from_f64(2, f64::NAN, 1.0).checked_variance(),
+            Err(Undefined::InvalidSums)
+        );
         assert_eq!(Moments::from_f64(2, f64::INFINITY, 1.0).mean(), None);
     }
 
@@ -122,7 +137,10 @@ mod tests {
 
     #[test]
     fn merging_is_adding() {
-        let (a, b) = (Moments::from_f64(2, 3.0, 5.0), Moments::from_f64(3, -1.0, 9.0));
+        let (a, b) = (
+            Moments::from_f64(2, 3.0, 5.0),
+            Moments::from_f64(3, -1.0, 9.0),
+        );
         assert_eq!(a.merge(b), b.merge(a));
         assert_eq!(a.merge(b), Moments::from_f64(5, 2.0, 14.0));
         assert_eq!(a.merge(Moments::default()), a);

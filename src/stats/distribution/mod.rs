@@ -17,8 +17,8 @@ mod student_reference;
 
 pub use self::beta::beta_inc;
 pub use self::chi_squared::{chi_squared_ln_sf, chi_squared_sf};
-pub(crate) use self::gamma::{log_deficit, stirling_error};
 pub use self::gamma::{ln_beta, ln_gamma};
+pub(crate) use self::gamma::{log_deficit, stirling_error};
 pub use self::noncentral::{noncentral_student_sf, noncentral_student_two_tails};
 pub use self::normal::{normal_cdf, normal_isf, normal_ln_sf, normal_pdf, normal_sf};
 pub use self::student::{student_isf, student_ln_sf, student_sf};
