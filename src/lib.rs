@@ -2,5 +2,6 @@
 
 pub mod domain;
 pub mod rpc;
+pub mod service;
 pub mod stats;
 pub mod store;
