@@ -9,5 +9,4 @@
 mod golden_bucket;
 mod http;
 mod telemetry;
-#[cfg(any())]
 mod tidy;
