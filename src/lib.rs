@@ -3,6 +3,7 @@
 pub mod domain;
 pub mod http;
 pub mod rpc;
+pub mod service;
 pub mod stats;
 pub mod store;
 pub mod telemetry;

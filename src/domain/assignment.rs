@@ -1,7 +1,7 @@
 //! Which variant a unit gets, and why: a pure function of experiment, unit and attributes.
 
-use crate::domain::bucket::Bucket;
-use crate::domain::experiment::{Algorithm, Experiment, Iteration, State, Variant};
+use crate::domain::bucket::{BUCKETS, Bucket};
+use crate::domain::experiment::{Algorithm, Experiment, Iteration, LayerSlot, State};
 use crate::domain::id::UnitId;
 use crate::domain::value::Attributes;
 
@@ -25,16 +25,16 @@ pub enum Reason {
 }
 
 /// A unit's place in an experiment.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Assignment<'a> {
-    /// What to serve.
-    pub variant: &'a Variant,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placement {
+    /// Index among the definition's variants of what to serve.
+    pub variant: usize,
     /// Why.
     pub reason: Reason,
     /// The bucket behind a split by hash.
     pub bucket: Option<Bucket>,
-    /// The iteration that counts the unit's outcomes; `None` outside the experiment.
-    pub iteration: Option<&'a Iteration>,
+    /// Number of the iteration that counts the unit's outcomes; `None` outside the experiment.
+    pub iteration: Option<u32>,
 }
 
 /// Why there is nothing to serve.
@@ -52,22 +52,21 @@ pub enum NotAssignable {
 ///
 /// # Errors
 /// [`NotAssignable`] for drafts, archived experiments and those that somebody else assigns.
-pub fn assign<'a>(
-    experiment: &'a Experiment,
+pub fn assign(
+    experiment: &Experiment,
     unit: UnitId<'_>,
     attributes: &Attributes,
-) -> Result<Assignment<'a>, NotAssignable> {
-    let (Some(iteration), Some(control)) =
-        (experiment.current(), experiment.definition.variants.get(experiment.definition.control()))
-    else {
-        return Err(NotAssignable::State(experiment.state));
-    };
+) -> Result<Placement, NotAssignable> {
+    let state = experiment.state;
+    let iteration = experiment.current().ok_or(NotAssignable::State(state))?;
+    let definition = &experiment.definition;
+    let control = definition.control();
     let outside =
-        |variant, reason| Ok(Assignment { variant, reason, bucket: None, iteration: None });
-    match experiment.state {
-        State::Draft | State::Archived => return Err(NotAssignable::State(experiment.state)),
+        |variant, reason| Ok(Placement { variant, reason, bucket: None, iteration: None });
+    match state {
+        State::Draft | State::Archived => return Err(NotAssignable::State(state)),
         State::Concluded => {
-            let winner = experiment.winner.as_ref().and_then(|id| experiment.variant(id.as_str()));
+            let winner = experiment.winner.as_ref().and_then(|id| definition.variant_index(id));
             return outside(winner.unwrap_or(control), Reason::Concluded);
         }
         State::Running | State::Paused => {}
@@ -75,11 +74,11 @@ pub fn assign<'a>(
     if iteration.bucketing.algorithm == Algorithm::External {
         return Err(NotAssignable::Elsewhere);
     }
-    if experiment.state == State::Paused {
+    if state == State::Paused {
         return outside(control, Reason::Paused);
     }
-    let forced = experiment.definition.overrides.get(unit.as_str());
-    if let Some(variant) = forced.and_then(|id| experiment.variant(id.as_str())) {
+    let forced = definition.overrides.get(unit.as_str());
+    if let Some(variant) = forced.and_then(|id| definition.variant_index(id)) {
         return outside(variant, Reason::Override);
     }
     if iteration.eligibility.as_ref().is_some_and(|rule| !rule.admits(unit, attributes)) {
@@ -88,11 +87,11 @@ pub fn assign<'a>(
     match membership(iteration, unit) {
         Membership::ExcludedByLayer => outside(control, Reason::ExcludedByLayer),
         Membership::NotEnrolled => outside(control, Reason::NotEnrolled),
-        Membership::In { variant, bucket } => Ok(Assignment {
-            variant: experiment.definition.variants.get(variant).unwrap_or(control),
+        Membership::In { variant, bucket } => Ok(Placement {
+            variant,
             reason: Reason::Split,
             bucket: Some(bucket),
-            iteration: Some(iteration),
+            iteration: Some(iteration.number),
         }),
     }
 }
@@ -117,15 +116,13 @@ pub enum Membership {
 /// because an outcome may come without the attributes that it needs.
 #[must_use]
 pub fn membership(iteration: &Iteration, unit: UnitId<'_>) -> Membership {
-    let excluded = |slot: &crate::domain::experiment::LayerSlot| {
-        !slot.buckets.contains(slot.layer.bucket(unit))
-    };
+    let excluded = |slot: &LayerSlot| !slot.buckets.contains(slot.layer.bucket(unit));
     if iteration.layer.as_ref().is_some_and(excluded) {
         return Membership::ExcludedByLayer;
     }
     let salt = &iteration.bucketing.salt;
     // A full share needs no hash: 10,000 of 10,000 buckets are enrolled.
-    if iteration.enrolment < crate::domain::bucket::BUCKETS
+    if iteration.enrolment < BUCKETS
         && salt.enrolment_bucket(unit).get() >= iteration.enrolment
     {
         return Membership::NotEnrolled;

@@ -176,6 +176,12 @@ impl Definition {
         self.variants.iter().map(|variant| variant.weight).collect()
     }
 
+    /// Index of the variant of that name.
+    #[must_use]
+    pub fn variant_index(&self, id: &VariantId) -> Option<usize> {
+        self.variants.iter().position(|variant| variant.id == *id)
+    }
+
     /// The metric of that name.
     #[must_use]
     pub fn metric(&self, id: &str) -> Option<&Metric> {

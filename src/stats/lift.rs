@@ -1,14 +1,17 @@
 //! Relative lift `(m_t - m_c)/|m_c|` with three intervals.
 //!
-//! - **Fieller** (E. C. Fieller, JRSS B 16 (1954)): exact for normal estimates, and honest: when the control is not
-//!   distinguishable from zero the set of lifts that fit the data is unbounded, and it says so.
-//! - **Delta** (first-order Taylor): symmetric, what most platforms show; too narrow for a noisy control.
+//! - **Fieller** (E. C. Fieller, JRSS B 16 (1954)): exact for normal estimates, and honest: when
+//!   the control is not distinguishable from zero the set of lifts that fit the data is unbounded,
+//!   and it says so.
+//! - **Delta** (first-order Taylor): symmetric, what most platforms show; too narrow for a noisy
+//!   control.
 //! - **Log-delta**: the delta method for `ln(m_t/m_c)`; needs means of one sign.
 //!
-//! With `a`, `b` the squared standard errors of control and treatment, `r = m_t/m_c`, `α = a/m_c²`, `β = b/m_c²` and the
-//! critical value `q`, Fieller's set is `{R : (1-g)R² - 2rR + r² - q²β <= 0}` with `g = q²α`; its discriminant is
-//! written `q²(β(1-g) + αr²)`, in which nothing cancels. Lift is `R - 1` for a positive baseline and `1 - R` for a
-//! negative one, so that plus always means "more".
+//! With `a`, `b` the squared standard errors of control and treatment, `r = m_t/m_c`, `α = a/m_c²`,
+//! `β = b/m_c²` and the critical value `q`, Fieller's set is `{R : (1-g)R² - 2rR + r² - q²β <= 0}`
+//! with `g = q²α`; its discriminant is written `q²(β(1-g) + αr²)`, in which nothing cancels. Lift
+//! is `R - 1` for a positive baseline and `1 - R` for a negative one, so that plus always means
+//! "more".
 
 use super::distribution::student_isf;
 use super::mean_test::{ArmEstimate, welch_degrees_of_freedom};
@@ -19,7 +22,8 @@ use super::{Interval, Undefined};
 pub enum Fieller {
     /// All lifts in the interval.
     Bounded(Interval),
-    /// All lifts *outside* the open interval: `(-∞, lower] ∪ [upper, ∞)`. The control may be zero, the treatment not.
+    /// All lifts *outside* the open interval: `(-∞, lower] ∪ [upper, ∞)`. The control may be zero,
+    /// the treatment not.
     Exclusive(Interval),
     /// Every lift fits the data.
     Unbounded,
@@ -34,7 +38,8 @@ pub struct Lift {
     pub lift: f64,
     /// Standard error of the lift by the delta method, `√(b/m_c² + a m_t²/m_c⁴)`.
     pub standard_error: f64,
-    /// Standard error of `ln(m_t/m_c)`, `√(b/m_t² + a/m_c²)`; none unless both means have the same sign.
+    /// Standard error of `ln(m_t/m_c)`, `√(b/m_t² + a/m_c²)`; none unless both means have the same
+    /// sign.
     pub log_standard_error: Option<f64>,
     /// Welch's degrees of freedom; none where neither arm varies.
     pub degrees_of_freedom: Option<f64>,
@@ -51,8 +56,8 @@ impl Lift {
     ///
     /// # Errors
     ///
-    /// [`Undefined::ZeroBaseline`] where the control is zero, [`Undefined::OutOfRange`] where it is so near to zero that
-    /// the lift or its standard error is not finite.
+    /// [`Undefined::ZeroBaseline`] where the control is zero, [`Undefined::OutOfRange`] where it is
+    /// so near to zero that the lift or its standard error is not finite.
     pub fn new(control: &ArmEstimate, treatment: &ArmEstimate) -> Result<Self, Undefined> {
         if control.value.is_zero() {
             return Err(Undefined::ZeroBaseline);
@@ -99,7 +104,8 @@ impl Lift {
         Some(self.oriented(low, high))
     }
 
-    /// `g = q²α`: at 1 and above the control is not distinguishable from zero and no interval is bounded.
+    /// `g = q²α`: at 1 and above the control is not distinguishable from zero and no interval is
+    /// bounded.
     #[must_use]
     pub fn fieller_g(&self, critical: f64) -> f64 {
         (critical * self.control_variation).powi(2)
@@ -131,7 +137,8 @@ impl Lift {
         }
     }
 
-    /// `R - 1` of the ratio `R = r + excess`, by way of the lift itself, which was computed without cancellation.
+    /// `R - 1` of the ratio `R = r + excess`, by way of the lift itself, which was computed without
+    /// cancellation.
     fn above_ratio(&self, excess: f64) -> f64 {
         self.lift * self.orientation + excess
     }
@@ -193,7 +200,8 @@ mod tests {
 
     #[test]
     fn fieller_agrees_with_the_test_of_each_lift() {
-        // L belongs to the set exactly when |m_t - (1+L) m_c| <= q se; its bounds turn the inequality into an equation.
+        // L belongs to the set exactly when |m_t - (1+L) m_c| <= q se; its bounds turn the
+        // inequality into an equation.
         let (control, treatment) = (arm(1.0, 0.2), arm(1.4, 0.3));
         let lift = Lift::new(&control, &treatment).unwrap();
         let Fieller::Bounded(interval) = lift.fieller(1.96) else {

@@ -1,22 +1,26 @@
 //! Numbers only: from exact sums and group rows to estimates, intervals and p-values.
 //!
-//! This room is pure. It reads no clock, draws no random number, does no I/O and knows neither experiments nor
-//! stores; every function is a formula with its source named at the top of the file that holds it.
+//! This room is pure. It reads no clock, draws no random number, does no I/O and knows neither
+//! experiments nor stores; every function is a formula with its source named at the top of the file
+//! that holds it.
 //!
 //! # Notation
 //!
-//! Per arm: `n` outcomes, sum `S`, sum of squares `Q`, mean `m = S/n`, variance `s² = (nQ - S²)/(n(n-1))`. A
-//! difference is always *treatment - control*, a relative lift is `(m_t - m_c)/|m_c|`. A *row* is one group of units
-//! (or one unit): the cluster that makes outcomes of the same unit count as dependent.
+//! Per arm: `n` outcomes, sum `S`, sum of squares `Q`, mean `m = S/n`, variance
+//! `s² = (nQ - S²)/(n(n-1))`. A difference is always *treatment - control*, a relative lift is
+//! `(m_t - m_c)/|m_c|`. A *row* is one group of units (or one unit): the cluster that makes
+//! outcomes of the same unit count as dependent.
 //!
 //! # Numerics
 //!
-//! - Values enter as their shortest decimal and are added as integers ([`decimal`]), so no sum is ever rounded.
-//! - `nQ - S²`, differences of means and residuals cancel; they are computed in double-double ([`dd`], 106 bits).
-//!   What remains is rounded to `f64` once, at the end.
-//! - Tail probabilities are computed as tails, never as `1 - cdf`, and come with their logarithm, which stays exact
-//!   where the probability itself underflows.
-//! - What is not defined is an [`Undefined`], never a NaN. An infinite bound means "unbounded", nothing else.
+//! - Values enter as their shortest decimal and are added as integers ([`decimal`]), so no sum is
+//!   ever rounded.
+//! - `nQ - S²`, differences of means and residuals cancel; they are computed in double-double
+//!   ([`dd`], 106 bits). What remains is rounded to `f64` once, at the end.
+//! - Tail probabilities are computed as tails, never as `1 - cdf`, and come with their logarithm,
+//!   which stays exact where the probability itself underflows.
+//! - What is not defined is an [`Undefined`], never a NaN. An infinite bound means "unbounded",
+//!   nothing else.
 
 pub mod dd;
 pub mod decimal;
@@ -30,8 +34,10 @@ pub mod proportion;
 pub mod rows;
 pub mod sketch;
 pub mod srm;
+pub mod tail;
 
-/// A closed interval `[lower, upper]` on the scale of the quantity it belongs to. A bound may be infinite.
+/// A closed interval `[lower, upper]` on the scale of the quantity it belongs to. A bound may be
+/// infinite.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Interval {
     /// The lower bound.

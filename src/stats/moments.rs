@@ -1,16 +1,17 @@
 //! Count, sum and sum of squares of one arm: all that a t-test needs, and mergeable.
 //!
-//! `variance = (nQ - S²)/(n(n-1))`. For a mean of 1e7 and a standard deviation of 0.1 the difference in the numerator
-//! cancels sixteen digits, so sums are [`Dd`] and only the variance is rounded. Sums that no data can have
-//! (`nQ < S²` beyond rounding) are an error: clamping them to zero would announce certainty where there is corruption.
+//! `variance = (nQ - S²)/(n(n-1))`. For a mean of 1e7 and a standard deviation of 0.1 the
+//! difference in the numerator cancels sixteen digits, so sums are [`Dd`] and only the variance is
+//! rounded. Sums that no data can have (`nQ < S²` beyond rounding) are an error: clamping them to
+//! zero would announce certainty where there is corruption.
 
 use super::Undefined;
 use super::dd::Dd;
 
 /// Relative size of a negative `nQ - S²` that is put down to rounding of the given sums.
 ///
-/// Sums handed over as `f64` are off by up to half an ulp each: `nQ` by 2^-53 and `S²` by 2^-52 relative, together below
-/// 2^-51.
+/// Sums handed over as `f64` are off by up to half an ulp each: `nQ` by 2^-53 and `S²` by 2^-52
+/// relative, together below 2^-51.
 const ROUNDING: f64 = 4.440_892_098_500_626e-16;
 
 /// The sufficient statistics of the outcomes of one arm.
@@ -75,8 +76,8 @@ impl Moments {
     ///
     /// # Errors
     ///
-    /// [`Undefined::NotEnoughData`] for fewer than two outcomes, [`Undefined::InvalidSums`] where `nQ < S²` beyond
-    /// rounding or a sum is not finite.
+    /// [`Undefined::NotEnoughData`] for fewer than two outcomes, [`Undefined::InvalidSums`] where
+    /// `nQ < S²` beyond rounding or a sum is not finite.
     pub fn checked_variance(&self) -> Result<f64, Undefined> {
         if self.count < 2 {
             return Err(Undefined::NotEnoughData);

@@ -1,11 +1,13 @@
 //! Adjusted p-values for several hypotheses at once.
 //!
-//! An adjusted value is the smallest level at which its hypothesis is rejected while the family keeps the guarantee:
-//! [`bonferroni`] and [`holm`] (S. Holm, Scand. J. Statist. 6 (1979)) the chance of *any* false rejection, under every
-//! dependence; [`benjamini_hochberg`] (JRSS B 57 (1995)) the expected share of false ones among the rejections, under
-//! independence or positive dependence. Holm is never weaker than Bonferroni.
+//! An adjusted value is the smallest level at which its hypothesis is rejected while the family
+//! keeps the guarantee: [`bonferroni`] and [`holm`] (S. Holm, Scand. J. Statist. 6 (1979)) the
+//! chance of *any* false rejection, under every dependence; [`benjamini_hochberg`] (JRSS B 57
+//! (1995)) the expected share of false ones among the rejections, under independence or positive
+//! dependence. Holm is never weaker than Bonferroni.
 //!
-//! Inputs are p-values in `[0, 1]`; results are in the order of the inputs. An empty family is an empty answer.
+//! Inputs are p-values in `[0, 1]`; results are in the order of the inputs. An empty family is an
+//! empty answer.
 
 /// `min(1, m p)`.
 #[must_use]

@@ -1,14 +1,15 @@
 //! Two proportions: z-tests, and intervals that behave at zero and at one.
 //!
-//! The pooled test is the score test of equal proportions (Pearson's chi-squared on the 2×2 table), the unpooled one
-//! Wald's. Intervals: Wilson (1927), JASA 22, for one proportion; R. G. Newcombe (1998), Statistics in Medicine 17,
-//! method 10, for the difference; Wald's beside it because others show it.
+//! The pooled test is the score test of equal proportions (Pearson's chi-squared on the 2×2 table),
+//! the unpooled one Wald's. Intervals: Wilson (1927), JASA 22, for one proportion; R. G. Newcombe
+//! (1998), Statistics in Medicine 17, method 10, for the difference; Wald's beside it because
+//! others show it.
 //!
 //! These treat outcomes as independent. Where a unit has several, use [`rows`](super::rows).
 
 use super::dd::Dd;
 use super::distribution::{normal_isf, normal_ln_sf, normal_sf};
-use super::mean_test::{Alternative, Tail};
+use super::tail::{Alternative, Tail};
 use super::{Interval, Undefined};
 
 /// `successes` out of `trials`.
@@ -21,7 +22,8 @@ pub struct Proportion {
 impl Proportion {
     /// # Errors
     ///
-    /// [`Undefined::NotEnoughData`] without trials, [`Undefined::InvalidSums`] with more successes than trials.
+    /// [`Undefined::NotEnoughData`] without trials, [`Undefined::InvalidSums`] with more successes
+    /// than trials.
     pub fn new(trials: u64, successes: u64) -> Result<Self, Undefined> {
         match (trials, successes) {
             (0, _) => Err(Undefined::NotEnoughData),
@@ -50,8 +52,8 @@ impl Proportion {
         }
     }
 
-    /// The smaller root of `(n+z²)p² - (2x+z²)p + x²/n = 0`, as the product of the roots over the larger one: no
-    /// cancellation, and exactly zero without successes.
+    /// The smaller root of `(n+z²)p² - (2x+z²)p + x²/n = 0`, as the product of the roots over the
+    /// larger one: no cancellation, and exactly zero without successes.
     fn wilson_lower(&self, z: f64) -> f64 {
         let (n, x) = (self.count(), Dd::from_u64(self.successes).to_f64());
         let failures = Dd::from_u64(self.trials - self.successes).to_f64();
@@ -120,7 +122,8 @@ impl ZTest {
 ///
 /// # Errors
 ///
-/// [`Undefined::ZeroVariance`] where all outcomes of both arms are equal; [`Undefined::OutOfRange`] beyond 2^64 trials.
+/// [`Undefined::ZeroVariance`] where all outcomes of both arms are equal; [`Undefined::OutOfRange`]
+/// beyond 2^64 trials.
 pub fn pooled(control: &Proportion, treatment: &Proportion) -> Result<ZTest, Undefined> {
     let trials = control
         .trials

@@ -1,6 +1,8 @@
-//! Ratios of sums over groups of units: the estimate and standard error that know outcomes of a unit to be dependent.
+//! Ratios of sums over groups of units: the estimate and standard error that know outcomes of a
+//! unit to be dependent.
 //!
-//! Each row holds a denominator `d_i` and a numerator `y_i` of one group; the estimand is `R = Σy/Σd`:
+//! Each row holds a denominator `d_i` and a numerator `y_i` of one group; the estimand is
+//! `R = Σy/Σd`:
 //!
 //! | estimand | denominator | numerator |
 //! |---|---|---|
@@ -8,13 +10,14 @@
 //! | total per unit | exposed units of the group | sum of values |
 //! | ratio of two metrics | sum of one | sum of the other |
 //!
-//! By linearisation, `R̂ - R ≈ Σ(y_i - R d_i)/Σd`, so `se² = k/(k-1) · Σ(y_i - R̂ d_i)²/(Σd)²` with `k - 1` degrees of
-//! freedom (W. G. Cochran, Sampling Techniques, 3rd ed. 1977, eq. 2.39; K. M. Wolter, Introduction to Variance
-//! Estimation, 2nd ed. 2007, ch. 2 for groups in place of units). It is the cluster-robust standard error of a
-//! regression on a constant, with the factor `k/(k-1)`.
+//! By linearisation, `R̂ - R ≈ Σ(y_i - R d_i)/Σd`, so `se² = k/(k-1) · Σ(y_i - R̂ d_i)²/(Σd)²` with
+//! `k - 1` degrees of freedom (W. G. Cochran, Sampling Techniques, 3rd ed. 1977, eq. 2.39; K. M.
+//! Wolter, Introduction to Variance Estimation, 2nd ed. 2007, ch. 2 for groups in place of units).
+//! It is the cluster-robust standard error of a regression on a constant, with the factor
+//! `k/(k-1)`.
 //!
-//! The residuals cancel (at a mean of 1e7 and a standard deviation of 0.1, eight digits), so they are taken in
-//! double-double.
+//! The residuals cancel (at a mean of 1e7 and a standard deviation of 0.1, eight digits), so they
+//! are taken in double-double.
 
 use super::Undefined;
 use super::dd::Dd;
@@ -31,13 +34,14 @@ pub struct Row {
 
 /// `Σy/Σd` over the rows with its linearised standard error.
 ///
-/// All rows given count. A group in which nobody was exposed is no observation and the caller leaves it out: it would
-/// raise `k` without information. A group that was exposed and has zero in both sums is an observation and stays.
+/// All rows given count. A group in which nobody was exposed is no observation and the caller
+/// leaves it out: it would raise `k` without information. A group that was exposed and has zero in
+/// both sums is an observation and stays.
 ///
 /// # Errors
 ///
-/// [`Undefined::NotEnoughData`] for fewer than two rows, [`Undefined::ZeroDenominator`] where the denominators add up to
-/// zero, [`Undefined::OutOfRange`] where a result is not finite.
+/// [`Undefined::NotEnoughData`] for fewer than two rows, [`Undefined::ZeroDenominator`] where the
+/// denominators add up to zero, [`Undefined::OutOfRange`] where a result is not finite.
 pub fn ratio(rows: &[Row]) -> Result<ArmEstimate, Undefined> {
     if rows.len() < 2 {
         return Err(Undefined::NotEnoughData);

@@ -1,23 +1,26 @@
 //! Sample ratio mismatch: do the arms have the numbers of units their weights promise?
 //!
-//! - [`chi_squared`]: Pearson (1900), `Σ(o-e)²/e` with `m - 1` degrees of freedom. Valid for one look.
-//! - [`sequential`]: the Dirichlet-multinomial e-value of M. Lindon and A. Malek, "Anytime-valid inference for multinomial
-//!   count data" (NeurIPS 2022), `E = B(α+n)/B(α) / Π θ_i^{n_i}` with `α = concentration · θ`. Under the promised
-//!   weights its expectation is at most one at any stopping time, so `1/E` may be looked at all the time.
+//! - [`chi_squared`]: Pearson (1900), `Σ(o-e)²/e` with `m - 1` degrees of freedom. Valid for one
+//!   look.
+//! - [`sequential`]: the Dirichlet-multinomial e-value of M. Lindon and A. Malek, "Anytime-valid
+//!   inference for multinomial count data" (`NeurIPS` 2022), `E = B(α+n)/B(α) / Π θ_i^{n_i}` with
+//!   `α = concentration · θ`. Under the promised weights its expectation is at most one at any
+//!   stopping time, so `1/E` may be looked at all the time.
 //!
-//! `ln E` is a difference of terms of 1e10 at n = 1e9. With Stirling's formula the large parts cancel algebraically. For
-//! `x_i = α_i + n_i`, `X = Σx_i` and `A = Σα_i`,
+//! `ln E` is a difference of terms of 1e10 at n = 1e9. With Stirling's formula the large parts
+//! cancel algebraically. For `x_i = α_i + n_i`, `X = Σx_i` and `A = Σα_i`,
 //!
 //! `ln E = Σ x_i D((Xθ_i - x_i)/x_i) - ½(Σ ln(x_i/α_i) - ln(X/A)) + Σ(δ(x_i) - δ(α_i)) - (δ(X) - δ(A))`
 //!
-//! where `D(r) = r - ln(1+r) >= 0` and `δ` is the Stirling error: no two terms are much larger than the result, and it
-//! keeps 1e-9 at n = 2e9.
+//! where `D(r) = r - ln(1+r) >= 0` and `δ` is the Stirling error: no two terms are much larger than
+//! the result, and it keeps 1e-9 at n = 2e9.
 
 use super::Undefined;
 use super::dd::Dd;
 use super::distribution::{chi_squared_ln_sf, chi_squared_sf, log_deficit, stirling_error};
 
-/// Concentration of the prior around the promised weights: mismatches of about a tenth of a share are expected.
+/// Concentration of the prior around the promised weights: mismatches of about a tenth of a share
+/// are expected.
 pub const DEFAULT_CONCENTRATION: f64 = 100.0;
 
 /// Pearson's test of the counts.
@@ -55,8 +58,8 @@ struct Arm {
 ///
 /// # Errors
 ///
-/// [`Undefined::OutsideDomain`] for fewer than two arms, lists of different lengths or a weight that is not positive and
-/// finite; [`Undefined::NotEnoughData`] without any count.
+/// [`Undefined::OutsideDomain`] for fewer than two arms, lists of different lengths or a weight
+/// that is not positive and finite; [`Undefined::NotEnoughData`] without any count.
 pub fn chi_squared(counts: &[u64], weights: &[f64]) -> Result<ChiSquared, Undefined> {
     let (arms, total) = compare(counts, weights)?;
     let contribution = |arm: &Arm| arm.surplus * (arm.surplus / (arm.share * total));
@@ -121,7 +124,8 @@ fn half_ln_ratio(prior: f64, posterior: f64) -> f64 {
     0.5 * (posterior / prior).ln() - (stirling_error(posterior) - stirling_error(prior))
 }
 
-/// Counts against weights, and the total count. The surplus `n_i - nθ_i` cancels and is taken in double-double.
+/// Counts against weights, and the total count. The surplus `n_i - nθ_i` cancels and is taken in
+/// double-double.
 fn compare(counts: &[u64], weights: &[f64]) -> Result<(Vec<Arm>, f64), Undefined> {
     let valid = |weight: &f64| weight.is_finite() && *weight > 0.0;
     if counts.len() != weights.len() || counts.len() < 2 || !weights.iter().all(valid) {
@@ -168,7 +172,8 @@ mod tests {
 
     #[test]
     fn one_unit_moves_the_evidence_by_its_predictive_probability() {
-        // E_1/E_0 = (α_i/A)/θ_i = 1 for the first unit, then (α_1+1)/(A+1)/θ_1 for a second in the same arm.
+        // E_1/E_0 = (α_i/A)/θ_i = 1 for the first unit, then (α_1+1)/(A+1)/θ_1 for a second in the
+        // same arm.
         let first = sequential(&[1, 0], &[0.5, 0.5], 100.0).unwrap();
         assert!(first.ln_e.abs() < 1e-14, "{}", first.ln_e);
         let second = sequential(&[2, 0], &[0.5, 0.5], 100.0).unwrap();

@@ -89,6 +89,19 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The same failure for another event of the same batch; the cause goes as text.
+    #[must_use]
+    pub fn repeated(&self) -> Self {
+        match self {
+            Self::Unavailable(cause) => Self::Unavailable(cause.to_string().into()),
+            Self::Conflict { expected, actual } => {
+                Self::Conflict { expected: *expected, actual: *actual }
+            }
+            Self::CounterFull => Self::CounterFull,
+            Self::Corrupt(what) => Self::Corrupt(what.clone()),
+        }
+    }
+
     /// Wraps the cause of an unavailability.
     pub(crate) fn unavailable(
         cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,

@@ -1,9 +1,10 @@
 //! The regularised incomplete beta function.
 //!
-//! `I_x(a,b) = x^a (1-x)^b / (a B(a,b)) · K(a,b,x)` with the continued fraction `K` of DLMF 8.17.22, evaluated by
-//! Lentz's method (W. J. Lentz 1976, as modified by Thompson and Barnett 1986); it converges in `O(√max(a,b))` steps for
-//! `x < (a+1)/(a+b+2)`, and `I_x(a,b) = 1 - I_(1-x)(b,a)` brings every `x` there. For large `a` and `b` the factor is
-//! the saddle-point form of Loader (2000), which does not cancel.
+//! `I_x(a,b) = x^a (1-x)^b / (a B(a,b)) · K(a,b,x)` with the continued fraction `K` of DLMF
+//! 8.17.22, evaluated by Lentz's method (W. J. Lentz 1976, as modified by Thompson and Barnett
+//! 1986); it converges in `O(√max(a,b))` steps for `x < (a+1)/(a+b+2)`, and
+//! `I_x(a,b) = 1 - I_(1-x)(b,a)` brings every `x` there. For large `a` and `b` the factor is the
+//! saddle-point form of Loader (2000), which does not cancel.
 
 use super::LN_SQRT_TAU;
 use super::gamma::{ln_beta, log_deficit, stirling_error};

@@ -1,10 +1,12 @@
 //! Tails and quantiles of the distributions the tests need, with their logarithms.
 //!
-//! Everything here is elementary `f64` code with a bounded number of steps: an experiment with 3e7 units must not hang
-//! the answer, as the library quantile of Student's t does at that size. Tails are computed as tails, so a p-value of
-//! 1e-300 has as many digits as one of 0.05, and every `ln_sf` continues where the probability underflows.
+//! Everything here is elementary `f64` code with a bounded number of steps: an experiment with 3e7
+//! units must not hang the answer, as the library quantile of Student's t does at that size. Tails
+//! are computed as tails, so a p-value of 1e-300 has as many digits as one of 0.05, and every
+//! `ln_sf` continues where the probability underflows.
 //!
-//! Arguments are finite unless said otherwise; a NaN comes back as a NaN, and callers of this module have ruled it out.
+//! Arguments are finite unless said otherwise; a NaN comes back as a NaN, and callers of this
+//! module have ruled it out.
 
 mod beta;
 mod chi_squared;

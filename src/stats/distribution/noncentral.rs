@@ -1,11 +1,12 @@
 //! The noncentral t distribution's tails, for power.
 //!
-//! `T = (Z + δ)/S` with `Z` normal and `S² = χ²_v/v` independent, so `P(T > t) = E[Φ̄(tS - δ)]`. With `w = ln S` the
-//! density of `w` is `√(v/π) e^(-ε) exp(-(v/2)(e^(2w) - 1 - 2w))`, where `ε` is the Stirling error of `v/2`: analytic, and
-//! decaying exponentially on both sides. For such integrands the trapezoidal rule converges geometrically
-//! (L. N. Trefethen, J. A. C. Weideman, SIAM Review 56 (2014), theorem 5.1): with a step of a fifth of the narrower of
-//! the two scales, the density's `1/√(2v)` and the transition's `1/(1+|δ|)`, the error is below 1e-14. About a hundred
-//! evaluations whatever the size, so n = 1e9 costs what n = 100 does.
+//! `T = (Z + δ)/S` with `Z` normal and `S² = χ²_v/v` independent, so `P(T > t) = E[Φ̄(tS - δ)]`.
+//! With `w = ln S` the density of `w` is `√(v/π) e^(-ε) exp(-(v/2)(e^(2w) - 1 - 2w))`, where `ε` is
+//! the Stirling error of `v/2`: analytic, and decaying exponentially on both sides. For such
+//! integrands the trapezoidal rule converges geometrically (L. N. Trefethen, J. A. C. Weideman,
+//! SIAM Review 56 (2014), theorem 5.1): with a step of a fifth of the narrower of the two scales,
+//! the density's `1/√(2v)` and the transition's `1/(1+|δ|)`, the error is below 1e-13. About a
+//! hundred evaluations whatever the size, so n = 1e9 costs what n = 100 does.
 
 use std::f64::consts::PI;
 
@@ -17,7 +18,8 @@ const NEGLIGIBLE: f64 = 42.0;
 /// Steps per scale of the integrand.
 const RESOLUTION: f64 = 5.0;
 
-/// `P(T > t)` of the noncentral t with `df >= 1` degrees of freedom and noncentrality `delta`, to 1e-13 absolute.
+/// `P(T > t)` of the noncentral t with `df >= 1` degrees of freedom and noncentrality `delta`, to
+/// 1e-13 absolute.
 #[must_use]
 pub fn noncentral_student_sf(t: f64, df: f64, delta: f64) -> f64 {
     expectation(df, transition(t, delta), |s| normal_sf(t * s - delta))
@@ -30,8 +32,8 @@ pub fn noncentral_student_two_tails(t: f64, df: f64, delta: f64) -> f64 {
     expectation(df, transition(t, delta), both)
 }
 
-/// The inverse width, in `ln S`, of the step of `Φ̄(tS - δ)`. It lies at `S = δ/t` and is `1/|δ|` wide; where that is
-/// beyond `S = 8` no density is left and the step does not matter.
+/// The inverse width, in `ln S`, of the step of `Φ̄(tS - δ)`. It lies at `S = δ/t` and is `1/|δ|`
+/// wide; where that is beyond `S = 8` no density is left and the step does not matter.
 fn transition(t: f64, delta: f64) -> f64 {
     1.0 + delta.abs().min(8.0 * t.abs())
 }
@@ -66,7 +68,8 @@ fn exponential_deficit(x: f64) -> f64 {
 
 /// Distances from zero to where `half·(e^(2w) - 1 - 2w)` has passed [`NEGLIGIBLE`].
 ///
-/// To the left `e^(-2x) - 1 + 2x >= max(2x - 1, 2x² - 4x³/3)`; to the right `e^(2x) - 1 - 2x >= 2x²`.
+/// To the left `e^(-2x) - 1 + 2x >= max(2x - 1, 2x² - 4x³/3)`; to the right
+/// `e^(2x) - 1 - 2x >= 2x²`.
 fn support(half: f64) -> (f64, f64) {
     let level = NEGLIGIBLE / half;
     let right = (0.5 * level).sqrt();

@@ -1,17 +1,16 @@
 //! Student's t distribution for any degrees of freedom from below one to 1e18.
 //!
-//! Four regimes, each with a bounded number of steps; together they are within 1e-12 relative of a 60-digit reference
-//! for every tail above 1e-300 (and the logarithm below), which the tests measure:
+//! Four regimes, each with a bounded number of steps; together they are within 1e-12 relative of a
+//! 60-digit reference for every tail above 1e-300 (and the logarithm below), which the tests
+//! measure:
 //!
-//! | where | how |
-//! |---|---|
-//! | df < 1000, t < 1.5 | ½ minus the central part, as the incomplete beta function of `t²/(df+t²)` |
-//! | df < 1000, t >= 1.5 | the incomplete beta function of `df/(df+t²)`: DLMF 8.17.22, Lentz's evaluation |
-//! | df >= 1000, t < 9 | a normal deviate of the same tail: G. W. Hill, CACM 13 (1970), algorithm 395, eq. for `z` |
-//! | df >= 1000, t >= 9 | density times an asymptotic series, by repeated integration by parts (below) |
+//! - df < 1000, t < 1.5: ½ minus the central part, the incomplete beta function of `t²/(df+t²)`;
+//! - df < 1000, t >= 1.5: the incomplete beta function of `df/(df+t²)` (DLMF 8.17.22 by Lentz);
+//! - df >= 1000, t < 9: a normal deviate with the same tail (G. W. Hill, CACM 13 (1970), alg. 395);
+//! - df >= 1000, t >= 9: density times an asymptotic series, by repeated integration by parts.
 //!
-//! The quantile is Newton's iteration on `ln sf` in `ln t`, or on the central part in `t`; both are concave, so it
-//! converges from one side and needs no safeguard (proofs at the functions).
+//! The quantile is Newton's iteration on `ln sf` in `ln t`, or on the central part in `t`; both are
+//! concave, so it converges from one side and needs no safeguard (proofs at the functions).
 
 use std::f64::consts::SQRT_2;
 
@@ -21,7 +20,8 @@ use super::{normal_isf, normal_ln_sf, normal_sf};
 
 /// From here on the distribution is treated as a perturbed normal one.
 const NEARLY_NORMAL: f64 = 1_000.0;
-/// Where the asymptotic series takes over from Hill's deviate: its smallest term is about `e^(-t²/2)`.
+/// Where the asymptotic series takes over from Hill's deviate: its smallest term is about
+/// `e^(-t²/2)`.
 const FAR_TAIL: f64 = 9.0;
 /// Below this the central part is smaller than the tail and is what is computed.
 const CENTRE: f64 = 1.5;
@@ -70,8 +70,9 @@ pub fn student_isf(q: f64, df: f64) -> f64 {
         return quantile_near_centre(0.5 - q, df);
     }
     let z = normal_isf(q);
-    // Fisher and Cornish's error is of order z^11/df^5 relative to z.
-    if df >= NEARLY_NORMAL && z < 6.0 {
+    // The first term left out is about 1e-4 z^10/df^5 of t, and a tail multiplies it by z²: below
+    // 1e-13.
+    if df >= NEARLY_NORMAL && z.powi(12) < 1e-9 * df.powi(5) {
         return cornish_fisher(z, df);
     }
     quantile_in_tail(q, df)
@@ -138,9 +139,10 @@ fn beta_tail_ln(t: f64, df: f64) -> f64 {
 
 /// `ln P(T > t)` far out in a nearly normal tail.
 ///
-/// Writing the integrand of the tail as `(1/s) · s(1+s²/v)^(-(v+1)/2)` and integrating by parts gives
-/// `P = f(t) (v+t²)/(t(v-1)) (1 - c_1 + c_1 c_2 - ...)` with `c_k = (2k-1)(v+t²)/((v-2k-1)t²)`. The error is below the
-/// first term left out; for `t >= 9` and `v >= 1000` the terms shrink to 1e-17 within forty.
+/// Writing the integrand of the tail as `(1/s) · s(1+s²/v)^(-(v+1)/2)` and integrating by parts
+/// gives `P = f(t) (v+t²)/(t(v-1)) (1 - c_1 + c_1 c_2 - ...)` with
+/// `c_k = (2k-1)(v+t²)/((v-2k-1)t²)`. The error is below the first term left out; for `t >= 9` and
+/// `v >= 1000` the terms shrink to 1e-17 within forty.
 fn far_tail_ln(t: f64, df: f64) -> f64 {
     let step = 1.0 + df / t / t;
     let (mut term, mut sum) = (1.0, 1.0);
@@ -159,7 +161,8 @@ fn far_tail_ln(t: f64, df: f64) -> f64 {
     ln_density(t, df) + ((t + df / t) / (df - 1.0)).ln() + f64::ln(sum)
 }
 
-/// The normal deviate with (nearly) the tail of `t`: error below 2e-13 in the tail for `df >= 1000` and `t < 9`.
+/// The normal deviate with (nearly) the tail of `t`: error below 2e-13 in the tail for `df >= 1000`
+/// and `t < 9`.
 fn hill_deviate(t: f64, df: f64) -> f64 {
     let a = df - 0.5;
     let b = 48.0 * a * a;
@@ -180,8 +183,9 @@ fn cornish_fisher(z: f64, df: f64) -> f64 {
     z + z * terms.iter().rev().fold(0.0, |sum, term| (sum + term) / df)
 }
 
-/// The `t` with central part `c`, for `c < ¼`. On `t >= 0` the central part is concave, so a tangent lies above it and
-/// Newton's iteration, started at zero, rises to the root without passing it.
+/// The `t` with central part `c`, for `c < ¼`. On `t >= 0` the central part is concave, so a
+/// tangent lies above it and Newton's iteration, started at zero, rises to the root without passing
+/// it.
 fn quantile_near_centre(c: f64, df: f64) -> f64 {
     let mut t = 0.0;
     for _ in 0..MAX_NEWTON {
@@ -196,11 +200,12 @@ fn quantile_near_centre(c: f64, df: f64) -> f64 {
 
 /// The `t` with tail `q`, for `q <= ¼`.
 ///
-/// `h(s) = ln P(T > e^s)` is decreasing and concave: its slope is `-t f(t)/P(T > t)`, and `t` times the hazard of t
-/// rises from 0 to `df`. A tangent lies above it, so from wherever Newton's iteration starts, its next point lies at or
-/// right of the root, and from there it descends to it. It starts at the root of the asymptote
-/// `h(s) ~ -ln(df B(df/2, ½)) - df (s - ½ ln df)`, which lies above `h` and hence right of the root; for many degrees of
-/// freedom at the normal deviate, which is nearer.
+/// `h(s) = ln P(T > e^s)` is decreasing and concave: its slope is `-t f(t)/P(T > t)`, and `t` times
+/// the hazard of t rises from 0 to `df`. A tangent lies above it, so from wherever Newton's
+/// iteration starts, its next point lies at or right of the root, and from there it descends to it.
+/// It starts at the root of the asymptote `h(s) ~ -ln(df B(df/2, ½)) - df (s - ½ ln df)`, which
+/// lies above `h` and hence right of the root; for many degrees of freedom at the normal deviate,
+/// which is nearer.
 fn quantile_in_tail(q: f64, df: f64) -> f64 {
     let target = q.ln();
     let mut s = if df >= NEARLY_NORMAL {
@@ -224,7 +229,7 @@ fn quantile_in_tail(q: f64, df: f64) -> f64 {
     s.exp()
 }
 
-/// Newton's iteration takes 4 to 20 steps; the limit only bounds what rounding could prolong.
+/// Newton's iteration converges quadratically; the limit bounds what rounding could prolong.
 const MAX_NEWTON: usize = 60;
 
 #[cfg(test)]
@@ -279,14 +284,14 @@ mod tests {
             let two = (1.0 - 2.0 * q) / (2.0 * q * (1.0 - q)).sqrt();
             assert!(relative_error(student_isf(q, 2.0), two) < 1e-13);
         }
-        assert_eq!(student_isf(0.5, 7.0), 0.0);
+        assert!(student_isf(0.5, 7.0).abs() < 1e-300);
         assert!(relative_error(student_isf(0.975, 7.0), -student_isf(0.025, 7.0)) < 1e-14);
-        assert_eq!(student_isf(0.0, 7.0), f64::INFINITY);
+        assert!(student_isf(0.0, 7.0).is_infinite());
     }
 
     #[test]
     fn the_logarithm_goes_on_where_the_tail_is_zero() {
-        assert_eq!(student_sf(1e200, 50.0), 0.0);
+        assert!(student_sf(1e200, 50.0) < f64::MIN_POSITIVE);
         let ln_sf = student_ln_sf(1e200, 50.0);
         // Far out the tail is a power: doubling t multiplies it by 2^-50.
         let doubled = student_ln_sf(2e200, 50.0);

@@ -1,7 +1,8 @@
 //! Reference values of Student's tail for the tests: `(t, df, ln P(T > t))`.
 //!
-//! Computed with mpmath at 40 to 60 digits: the incomplete beta function below df = 10,000, tanh-sinh quadrature of the
-//! density above, where both were compared on df = 30 and df = 1000 and agree to 18 digits.
+//! Computed with mpmath at 40 to 60 digits: the incomplete beta function below df = 10,000,
+//! tanh-sinh quadrature of the density above, where both were compared on df = 30 and df = 1000 and
+//! agree to 18 digits.
 
 /// `(t, df, ln P(T > t))`.
 pub(super) const LN_SF: [(f64, f64, f64); 144] = [

@@ -1,26 +1,32 @@
-//! Exact ingestion: an `f64` becomes the decimal its sender wrote, as integers that can be added in any order.
+//! Exact ingestion: an `f64` becomes the decimal its sender wrote, as integers that can be added in
+//! any order.
 //!
-//! `10000000.1` is not an `f64`; its nearest `f64` loses the ninth digit of the standard deviation of NIST `NumAcc4`.
-//! The *shortest decimal that reads back as the same `f64`* is what a person or a JSON encoder wrote, so that decimal
-//! is what is counted. It is split into base-1e9 limbs, `value = Σ limb_i · 1e9^i`, and limbs are added independently
-//! as `i64`, without carrying ("carry-save"); addition of integers commutes, so no sum depends on order, shards or
-//! merges.
+//! `10000000.1` is not an `f64`; its nearest `f64` loses the ninth digit of the standard deviation
+//! of NIST `NumAcc4`. The *shortest decimal that reads back as the same `f64`* is what a person or
+//! a JSON encoder wrote, so that decimal is what is counted. It is split into base-1e9 limbs,
+//! `value = Σ limb_i · 1e9^i`, and limbs are added independently as `i64`, without carrying
+//! ("carry-save"); addition of integers commutes, so no sum depends on order, shards or merges.
 //!
 //! # Promises
 //!
-//! - **Resolution** 1e-36: smaller digits are rounded half to even. **Exact for every `|x| >= 1e-20`:** a shortest
-//!   decimal has at most 17 significant digits, so the last digit of a number of at least 10^e stands for 10^(e-16) or
-//!   more, and e = -20 gives 1e-36.
-//! - **Every `|limb| < 1e9`**, since limbs are digits in base 1e9 with the sign of the number. Each outcome therefore
-//!   moves a counter by less than 1e9, and `i64::MAX / 1e9 > 9.22e9` outcomes fit before a counter can overflow.
-//! - Reading ([`sum_to_dd`], [`square_sum_to_dd`]) is correct to 1e-30 relative for *any* content of the limbs, of mixed
-//!   sign or cancelling: carries are propagated exactly before anything is rounded.
+//! - **Resolution** 1e-36: smaller digits are rounded half to even. **Exact for every
+//!   `|x| >= 1e-20`:** a shortest decimal has at most 17 significant digits, so the last digit of a
+//!   number of at least 10^e stands for 10^(e-16) or more, and e = -20 gives 1e-36.
+//! - **Every `|limb| < 1e9`**, since limbs are digits in base 1e9 with the sign of the number. Each
+//!   outcome therefore moves a counter by less than 1e9, and `i64::MAX / 1e9 > 9.22e9` outcomes fit
+//!   before a counter can overflow.
+//! - Reading ([`sum_to_dd`], [`square_sum_to_dd`]) is correct to 1e-30 relative for *any* content
+//!   of the limbs, of mixed sign or cancelling: carries are propagated exactly before anything is
+//!   rounded.
 //!
 //! It refuses NaN, infinities and magnitudes of 1e18 and more.
 
-use std::fmt::{self, Write as _};
+mod reading;
+mod scientific;
 
-use super::dd::Dd;
+use self::scientific::Scientific;
+
+pub use self::reading::{square_sum_to_dd, sum_to_dd};
 
 /// Base of the limbs.
 const BASE: u64 = 1_000_000_000;
@@ -71,8 +77,9 @@ impl Decimal {
 
     /// The limbs of the exact square, from 1e9^[`LOWEST_SQUARE_LIMB`] up; none is negative.
     ///
-    /// A column of the schoolbook product adds at most six products below 1e18 and a carry below 7e9, which is less
-    /// than 2^64; the square is below 1e36, so the carry out of the last column is zero.
+    /// A column of the schoolbook product adds at most six products below 1e18 and a carry below
+    /// 7e9, which is less than 2^64; the square is below 1e36, so the carry out of the last column
+    /// is zero.
     #[must_use]
     pub fn square_limbs(&self) -> [i64; SQUARE_LIMBS] {
         let mut limbs = [0; SQUARE_LIMBS];
@@ -91,7 +98,8 @@ impl Decimal {
     /// `significand · 10^exponent` rounded to [`DECIMAL_PLACES`], for a magnitude below 1e18.
     fn from_scientific(negative: bool, significand: u64, exponent: i32) -> Self {
         let mut digits = [0; SUM_LIMBS];
-        // Position of the significand's last digit, counted in decimal digits from the last place kept.
+        // Position of the significand's last digit, counted in decimal digits from the last place
+        // kept.
         let position = exponent + DECIMAL_PLACES;
         let (mut rest, mut index) = match u32::try_from(position) {
             Ok(position) => {
@@ -157,115 +165,10 @@ fn digit_as_limb(digit: u64) -> i64 {
     digit as i64
 }
 
-/// The text `d.ddde-x` of a number, on the stack: ingestion allocates nothing.
-struct Scientific {
-    /// 17 digits, a point, `e`, a sign and three digits of exponent.
-    text: [u8; 24],
-    length: usize,
-}
-
-impl Scientific {
-    fn of(magnitude: f64) -> Self {
-        let mut text = Self {
-            text: [0; 24],
-            length: 0,
-        };
-        // Cannot fail: the text has at most 23 bytes. Were that wrong, the digits that did fit would be read.
-        let _ = write!(text, "{magnitude:e}");
-        text
-    }
-
-    /// Significand and exponent with `value = significand · 10^exponent`.
-    fn parts(&self) -> (u64, i32) {
-        let (mut significand, mut exponent, mut places) = (0, 0, 0);
-        let (mut after_point, mut in_exponent, mut negative_exponent) = (false, false, false);
-        for &byte in &self.text[..self.length] {
-            match byte {
-                b'.' => after_point = true,
-                b'e' => in_exponent = true,
-                b'-' => negative_exponent = true,
-                digit if in_exponent => exponent = exponent * 10 + i32::from(digit - b'0'),
-                digit => {
-                    significand = significand * 10 + u64::from(digit - b'0');
-                    places += i32::from(after_point);
-                }
-            }
-        }
-        let exponent = if negative_exponent {
-            -exponent
-        } else {
-            exponent
-        };
-        (significand, exponent - places)
-    }
-}
-
-impl fmt::Write for Scientific {
-    fn write_str(&mut self, piece: &str) -> fmt::Result {
-        let end = self.length + piece.len();
-        let target = self.text.get_mut(self.length..end).ok_or(fmt::Error)?;
-        target.copy_from_slice(piece.as_bytes());
-        self.length = end;
-        Ok(())
-    }
-}
-
-/// The value of accumulated limbs of values, whatever they hold.
-#[must_use]
-pub fn sum_to_dd(limbs: &[i64; SUM_LIMBS]) -> Dd {
-    read(limbs) / Dd::from_i128(10_i128.pow(36))
-}
-
-/// The value of accumulated limbs of squares, whatever they hold.
-#[must_use]
-pub fn square_sum_to_dd(limbs: &[i64; SQUARE_LIMBS]) -> Dd {
-    // 1e72 has more than 106 bits; 1e36 = 5^36 · 2^36 has 84 significant ones and is exact.
-    let scale = Dd::from_i128(10_i128.pow(36));
-    read(limbs) / scale / scale
-}
-
-/// `Σ limb_i · 1e9^i` for carry-save limbs, the lowest first.
-///
-/// After the carries are out, all digits have the sign of the number, so nothing cancels: three digits at a time are
-/// exact integers below 1e27, and each of the at most five steps rounds within 8u².
-fn read<const N: usize>(limbs: &[i64; N]) -> Dd {
-    let (digits, carry) = propagate(limbs.map(i128::from));
-    if carry >= 0 {
-        return assemble(&digits, carry);
-    }
-    let (digits, carry) = propagate(limbs.map(|limb| -i128::from(limb)));
-    -assemble(&digits, carry)
-}
-
-/// Digits in `[0, 1e9)` and the carry out of the highest, which has the sign of the number.
-fn propagate<const N: usize>(limbs: [i128; N]) -> ([i128; N], i128) {
-    let base = i128::from(BASE);
-    let mut carry = 0;
-    let digits = limbs.map(|limb| {
-        let total = limb + carry;
-        carry = total.div_euclid(base);
-        total.rem_euclid(base)
-    });
-    (digits, carry)
-}
-
-fn assemble(digits: &[i128], carry: i128) -> Dd {
-    let group = Dd::from_i128(10_i128.pow(27));
-    digits
-        .rchunks(3)
-        .fold(Dd::from_i128(carry), |total, chunk| {
-            let base = i128::from(BASE);
-            let value = chunk
-                .iter()
-                .rev()
-                .fold(0, |value, digit| value * base + digit);
-            total * group + Dd::from_i128(value)
-        })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::dd::Dd;
 
     fn limbs(value: f64) -> [i64; SUM_LIMBS] {
         Decimal::try_from(value).unwrap().limbs()
@@ -370,24 +273,5 @@ mod tests {
             let square = square_sum_to_dd(&decimal.square_limbs());
             assert!((square - read * read).abs() <= square * Dd::from(1e-29));
         }
-    }
-
-    #[test]
-    fn carry_save_limbs_of_any_content_are_read() {
-        // 1e9 at limb 0 minus one at limb 1 is nothing; what is left lies 54 digits below.
-        assert_eq!(sum_to_dd(&[7, 0, 0, 0, 1_000_000_000, -1]).to_f64(), 7e-36);
-        assert_eq!(
-            sum_to_dd(&[-7, 0, 0, 0, 1_000_000_000, -1]).to_f64(),
-            -7e-36
-        );
-        assert_eq!(
-            sum_to_dd(&[0, 0, 0, 0, i64::MIN, 0]).to_f64(),
-            -9_223_372_036_854_775_808.0
-        );
-        let extreme = square_sum_to_dd(&[i64::MAX; SQUARE_LIMBS]).to_f64();
-        assert!(
-            (extreme / 9.223_372_046_077_147e45 - 1.0).abs() < 1e-9,
-            "{extreme:e}"
-        );
     }
 }

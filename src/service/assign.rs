@@ -1,0 +1,91 @@
+//! Assign: a decision from the snapshot; the exposure follows in the background.
+
+use std::sync::Arc;
+
+use crate::domain::assignment::{self, NotAssignable, Placement};
+use crate::domain::experiment::{Algorithm, Experiment, State};
+use crate::domain::id::UnitId;
+use crate::domain::outcome;
+use crate::domain::value::Attributes;
+use crate::service::{Service, ServiceError};
+
+/// A unit's place and the experiment that it is in.
+#[derive(Debug, Clone)]
+pub struct Assigned {
+    /// The experiment as it was when it was decided.
+    pub experiment: Arc<Experiment>,
+    /// The unit's place.
+    pub placement: Placement,
+}
+
+impl Service {
+    /// The variant of one experiment for one unit.
+    ///
+    /// # Errors
+    /// [`ServiceError::ExperimentNotFound`], [`ServiceError::NotAssignable`],
+    /// [`ServiceError::AssignedElsewhere`], [`ServiceError::NotReady`].
+    pub fn assign(
+        &self,
+        experiment_id: &str,
+        unit: UnitId<'_>,
+        attributes: &Attributes,
+        defer_exposure: bool,
+    ) -> Result<Assigned, ServiceError> {
+        let experiment = self.catalog.find(experiment_id)?;
+        self.place(experiment, unit, attributes, defer_exposure)
+    }
+
+    /// The variants of several experiments for one unit, in the order asked; of every running
+    /// experiment, by name, when none is asked for.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotReady`]; failures of single experiments stay with them.
+    pub fn assign_batch(
+        &self,
+        experiment_ids: &[String],
+        unit: UnitId<'_>,
+        attributes: &Attributes,
+        defer_exposure: bool,
+    ) -> Result<Vec<(String, Result<Assigned, ServiceError>)>, ServiceError> {
+        let place = |experiment| self.place(experiment, unit, attributes, defer_exposure);
+        if !experiment_ids.is_empty() {
+            let find = |id: &String| (id.clone(), self.catalog.find(id).and_then(place));
+            return Ok(experiment_ids.iter().map(find).collect());
+        }
+        let snapshot = self.catalog.snapshot()?;
+        let mut running: Vec<_> = snapshot.iter().filter(|e| is_assigning(e)).collect();
+        running.sort_by_key(|experiment| experiment.id());
+        let place = |e: &Arc<Experiment>| (e.id().to_string(), place(Arc::clone(e)));
+        Ok(running.into_iter().map(place).collect())
+    }
+
+    fn place(
+        &self,
+        experiment: Arc<Experiment>,
+        unit: UnitId<'_>,
+        attributes: &Attributes,
+        defer_exposure: bool,
+    ) -> Result<Assigned, ServiceError> {
+        let placement = assignment::assign(&experiment, unit, attributes).map_err(|refused| {
+            let experiment = experiment.id().to_string();
+            match refused {
+                NotAssignable::State(state) => ServiceError::NotAssignable { experiment, state },
+                NotAssignable::Elsewhere => ServiceError::AssignedElsewhere(experiment),
+            }
+        })?;
+        if !defer_exposure
+            && let Some(iteration) = placement.iteration.and_then(|n| experiment.iteration(n))
+            && let Some(variant) = iteration.variants.get(placement.variant)
+        {
+            let (shard, event) =
+                outcome::exposure(&experiment, iteration, variant, unit, attributes);
+            self.exposures.offer(shard, event);
+        }
+        Ok(Assigned { experiment, placement })
+    }
+}
+
+fn is_assigning(experiment: &Experiment) -> bool {
+    experiment.state == State::Running
+        && experiment.definition.bucketing.algorithm != Algorithm::External
+}

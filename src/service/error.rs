@@ -1,0 +1,147 @@
+//! Everything a use case can answer instead of a result.
+
+use crate::domain::experiment::State;
+use crate::domain::lifecycle::{ChangeRefused, InvalidTransition};
+use crate::domain::outcome::OutcomeRefused;
+use crate::domain::violation::Violations;
+use crate::store::StoreError;
+
+/// What kind of input is invalid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InvalidInput {
+    /// A request.
+    Request,
+    /// An experiment.
+    Experiment,
+    /// The design of a sample size.
+    Design,
+    /// The name of a variant.
+    Variant,
+}
+
+/// Why a use case failed. The edge maps every variant to one code and one reason.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// There is no experiment of that name.
+    #[error("there is no experiment '{0}'")]
+    ExperimentNotFound(String),
+    /// The experiment never had that iteration.
+    #[error("experiment '{experiment}' never had an iteration {iteration}")]
+    IterationNotFound {
+        /// The experiment.
+        experiment: String,
+        /// The iteration asked for.
+        iteration: u32,
+    },
+    /// The name is taken.
+    #[error("experiment '{0}' exists")]
+    ExperimentExists(String),
+    /// Fields are wrong.
+    #[error("{violations}")]
+    Invalid {
+        /// Of what.
+        input: InvalidInput,
+        /// All that is wrong.
+        violations: Violations,
+    },
+    /// A draft or archived experiment assigns nobody.
+    #[error("experiment '{experiment}' is {state:?} and assigns nobody")]
+    NotAssignable {
+        /// The experiment.
+        experiment: String,
+        /// Where it is.
+        state: State,
+    },
+    /// Somebody else assigns its units.
+    #[error("experiment '{0}' has ALGORITHM_EXTERNAL: another system assigns its units")]
+    AssignedElsewhere(String),
+    /// It takes no outcomes or changes any more.
+    #[error("experiment '{experiment}' is {state:?} and closed to this")]
+    Closed {
+        /// The experiment.
+        experiment: String,
+        /// Where it is.
+        state: State,
+    },
+    /// The state machine has no such arrow.
+    #[error("experiment '{experiment}': {transition}")]
+    InvalidTransition {
+        /// The experiment.
+        experiment: String,
+        /// Which arrow.
+        transition: InvalidTransition,
+    },
+    /// It may not be deleted where it is.
+    #[error("experiment '{experiment}' is {state:?}; only drafts and archived ones are deleted")]
+    NotDeletable {
+        /// The experiment.
+        experiment: String,
+        /// Where it is.
+        state: State,
+    },
+    /// Another running experiment has some of the layer's buckets.
+    #[error("buckets of layer '{layer}' belong to the running experiment '{other}'")]
+    LayerOverlap {
+        /// The layer.
+        layer: String,
+        /// Who has them.
+        other: String,
+    },
+    /// Somebody changed the experiment since the caller read it.
+    #[error("experiment '{0}' was changed meanwhile: read it again and repeat the change")]
+    EtagMismatch(String),
+    /// The experiments have not been read from the store yet.
+    #[error("the experiments have not been read from the store yet")]
+    NotReady,
+    /// A later release answers this.
+    #[error("{0} is not implemented yet")]
+    NotImplemented(&'static str),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl ServiceError {
+    /// A request that is wrong in one field.
+    #[must_use]
+    pub fn bad_field(field: impl Into<String>, problem: impl std::fmt::Display) -> Self {
+        Self::invalid_request(Violations::of(field, problem))
+    }
+
+    /// A request that is wrong.
+    #[must_use]
+    pub fn invalid_request(violations: Violations) -> Self {
+        Self::Invalid { input: InvalidInput::Request, violations }
+    }
+
+    pub(super) fn outcome(experiment: &str, refused: OutcomeRefused) -> Self {
+        match refused {
+            OutcomeRefused::Invalid(violations) => Self::invalid_request(violations),
+            OutcomeRefused::Closed(state) => {
+                Self::Closed { experiment: experiment.to_owned(), state }
+            }
+        }
+    }
+
+    pub(super) fn change(experiment: &str, refused: ChangeRefused) -> Self {
+        match refused {
+            ChangeRefused::Invalid(violations) => {
+                Self::Invalid { input: InvalidInput::Experiment, violations: below(violations) }
+            }
+            ChangeRefused::Closed(state) => {
+                Self::Closed { experiment: experiment.to_owned(), state }
+            }
+        }
+    }
+
+    pub(super) fn experiment(violations: Violations) -> Self {
+        Self::Invalid { input: InvalidInput::Experiment, violations: below(violations) }
+    }
+}
+
+/// Paths of a draft are relative to the experiment; the requests hold it in a field of that name.
+fn below(violations: Violations) -> Violations {
+    let mut nested = Violations::new();
+    nested.nest("experiment", violations);
+    nested
+}

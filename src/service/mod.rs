@@ -1,0 +1,90 @@
+//! The use cases: load, decide in the domain, store. Knows no wire format and no kind of store.
+
+mod admin;
+mod assign;
+mod catalog;
+mod error;
+mod exposures;
+mod listing;
+mod outcomes;
+mod results;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::experiment::ShardCount;
+use crate::store::Store;
+
+pub use self::admin::{EtagCheck, Saved, Update};
+pub use self::assign::Assigned;
+pub use self::catalog::{Catalog, Snapshot};
+pub use self::error::{InvalidInput, ServiceError};
+pub use self::exposures::ExposureRecorder;
+pub use self::listing::{Page, PageRequest};
+pub use self::outcomes::Receipt;
+pub use self::results::ResultsRequest;
+
+/// What a deployment decides about the service.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Into how many shards a new experiment's counters are spread.
+    pub shards: ShardCount,
+    /// How many exposures may wait to be recorded before further ones are dropped.
+    pub exposure_queue: usize,
+    /// How often the store is asked whether the experiments changed.
+    pub catalog_poll: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            shards: ShardCount::ONE,
+            exposure_queue: 65_536,
+            catalog_poll: Duration::from_secs(1),
+        }
+    }
+}
+
+/// All use cases over one store. Cheap to share behind an `Arc`.
+#[derive(Debug)]
+pub struct Service {
+    store: Arc<dyn Store>,
+    catalog: Catalog,
+    exposures: exposures::ExposureQueue,
+    options: Options,
+}
+
+impl Service {
+    /// A service over a store and the recorder of its exposures, which the caller runs beside
+    /// it. The catalog is empty until [`Self::refresh`] or [`Self::follow`] has read the store.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, options: Options) -> (Self, ExposureRecorder) {
+        let (exposures, recorder) =
+            exposures::queue(Arc::clone(&store), options.exposure_queue);
+        (Self { store, catalog: Catalog::default(), exposures, options }, recorder)
+    }
+
+    /// The experiments as this process knows them.
+    #[must_use]
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// Reads the experiments if they changed since the last time.
+    ///
+    /// # Errors
+    /// [`ServiceError::Store`].
+    pub async fn refresh(&self) -> Result<(), ServiceError> {
+        self.catalog.refresh(self.store.as_ref()).await
+    }
+
+    /// Keeps the catalog fresh for as long as it is polled. `on_result` hears of every attempt.
+    pub async fn follow(&self, mut on_result: impl FnMut(Result<(), ServiceError>) + Send) {
+        let mut ticks = tokio::time::interval(self.options.catalog_poll);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            on_result(self.refresh().await);
+        }
+    }
+}

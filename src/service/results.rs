@@ -1,0 +1,79 @@
+//! GetResults: read the shards, add them up, analyse.
+
+use crate::domain::analysis::{self, Results};
+use crate::domain::counter::ShardKey;
+use crate::domain::experiment::{Experiment, Iteration};
+use crate::domain::id::MetricId;
+use crate::domain::tally::Tally;
+use crate::domain::violation::Violations;
+use crate::service::{Service, ServiceError};
+use crate::store::StoreError;
+
+/// Which results.
+#[derive(Debug, Clone, Default)]
+pub struct ResultsRequest {
+    /// Of which experiment.
+    pub experiment_id: String,
+    /// Of which iteration; 0 means the current one.
+    pub iteration: u32,
+    /// Of which metrics; empty means all.
+    pub metric_ids: Vec<String>,
+}
+
+impl Service {
+    /// The results as of now.
+    ///
+    /// # Errors
+    /// [`ServiceError::ExperimentNotFound`], [`ServiceError::IterationNotFound`],
+    /// [`ServiceError::Invalid`], [`ServiceError::Store`], [`ServiceError::NotReady`].
+    pub async fn results(&self, request: &ResultsRequest) -> Result<Results, ServiceError> {
+        let experiment = self.catalog.find(&request.experiment_id)?;
+        let metrics = wanted(&experiment, &request.metric_ids)?;
+        let number = request.iteration;
+        let iteration =
+            experiment.iteration(number).ok_or_else(|| ServiceError::IterationNotFound {
+                experiment: experiment.id().to_string(),
+                iteration: number,
+            })?;
+        let tally = self.tally(&experiment, iteration).await?;
+        Ok(analysis::analyse(&experiment, iteration, &tally, &metrics))
+    }
+
+    /// All counters of an iteration, its shards added up.
+    pub(super) async fn tally(
+        &self,
+        experiment: &Experiment,
+        iteration: &Iteration,
+    ) -> Result<Tally, ServiceError> {
+        let mut tally = Tally::new(iteration.layout);
+        for key in shards(experiment, iteration) {
+            let rows = self.store.rows(&key).await?;
+            tally
+                .absorb(key.shard, &rows)
+                .map_err(|corrupt| StoreError::Corrupt(corrupt.to_string()))?;
+        }
+        Ok(tally)
+    }
+}
+
+/// The shards of an iteration.
+pub(super) fn shards(experiment: &Experiment, iteration: &Iteration) -> Vec<ShardKey> {
+    let key = |shard| ShardKey {
+        experiment: experiment.id().clone(),
+        iteration: iteration.number,
+        shard,
+    };
+    (0..iteration.layout.shards.get()).map(key).collect()
+}
+
+fn wanted(experiment: &Experiment, ids: &[String]) -> Result<Vec<MetricId>, ServiceError> {
+    let mut bad = Violations::new();
+    let mut metrics = Vec::with_capacity(ids.len());
+    for (index, id) in ids.iter().enumerate() {
+        match experiment.definition.metric(id) {
+            Some(metric) => metrics.push(metric.id.clone()),
+            None => bad.add(format!("metric_ids[{index}]"), "is not a metric of this experiment"),
+        }
+    }
+    bad.into_result(metrics).map_err(ServiceError::invalid_request)
+}
