@@ -1,7 +1,9 @@
 //! Honest online A/B tests of LLMs: assignment, outcomes and inference in one gRPC service.
 
 pub mod domain;
+pub mod http;
 pub mod rpc;
 pub mod service;
 pub mod stats;
 pub mod store;
+pub mod telemetry;

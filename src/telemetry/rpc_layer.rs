@@ -1,0 +1,193 @@
+//! The layer around every RPC of the server: opens its span in the caller's trace, hands it to
+//! the handler, and ends it when the status is known.
+//!
+//! The status of a gRPC call comes in the headers when it failed before its first message and
+//! in the trailers otherwise, so the body of the answer is watched to its end. That also makes
+//! the span of a stream as long as the stream.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http::{HeaderMap, Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use opentelemetry::KeyValue;
+use opentelemetry::trace::{Span as _, SpanBuilder, SpanKind, TraceContextExt as _, Tracer as _};
+use opentelemetry_sdk::trace::SdkTracer;
+use pin_project_lite::pin_project;
+use tonic::Code;
+use tonic::transport::server::TcpConnectInfo;
+use tower::{Layer, Service};
+
+use super::rpc_span::{OpenRpc, RpcSpan};
+use super::w3c;
+
+/// Calls of machines that ask every second and tell nobody anything.
+const SILENT: [&str; 2] = ["grpc.health.", "grpc.reflection."];
+
+/// Opens one span per RPC; see [`Telemetry::rpc_spans`](super::Telemetry::rpc_spans).
+#[derive(Debug, Clone)]
+pub struct RpcSpans {
+    tracer: Option<SdkTracer>,
+}
+
+impl RpcSpans {
+    pub(super) fn new(tracer: Option<SdkTracer>) -> Self {
+        Self { tracer }
+    }
+}
+
+impl<S> Layer<S> for RpcSpans {
+    type Service = RpcSpanService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        RpcSpanService { inner, tracer: self.tracer.clone() }
+    }
+}
+
+/// A service whose calls have spans.
+#[derive(Debug, Clone)]
+pub struct RpcSpanService<S> {
+    inner: S,
+    tracer: Option<SdkTracer>,
+}
+
+impl<S, In, Out> Service<Request<In>> for RpcSpanService<S>
+where
+    S: Service<Request<In>, Response = Response<Out>>,
+{
+    type Response = Response<SpannedBody<Out>>;
+    type Error = S::Error;
+    type Future = RpcSpanFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<In>) -> Self::Future {
+        let span = self.tracer.as_ref().and_then(|tracer| open(tracer, &request));
+        let rpc = match span {
+            Some(span) => {
+                request.extensions_mut().insert(span.clone());
+                OpenRpc::new(span)
+            }
+            None => OpenRpc::none(),
+        };
+        RpcSpanFuture { inner: self.inner.call(request), rpc }
+    }
+}
+
+/// The span of a call; `None` when nobody will see it.
+fn open<In>(tracer: &SdkTracer, request: &Request<In>) -> Option<RpcSpan> {
+    let method = request.uri().path().strip_prefix('/')?;
+    if SILENT.iter().any(|prefix| method.starts_with(prefix)) {
+        return None;
+    }
+    let parent = match w3c::remote_parent(request.headers()) {
+        Some(parent) => opentelemetry::Context::new().with_remote_span_context(parent),
+        None => opentelemetry::Context::new(),
+    };
+    let builder = SpanBuilder::from_name(method.to_owned()).with_kind(SpanKind::Server);
+    let mut span = tracer.build_with_context(builder, &parent);
+    if !span.is_recording() {
+        return None;
+    }
+    span.set_attributes(call_attributes(method, request));
+    Some(RpcSpan::recording(span))
+}
+
+fn call_attributes<In>(method: &str, request: &Request<In>) -> Vec<KeyValue> {
+    let mut attributes = vec![
+        KeyValue::new("rpc.system.name", "grpc"),
+        KeyValue::new("rpc.method", method.to_owned()),
+        KeyValue::new("openinference.span.kind", "CHAIN"),
+    ];
+    if let Some(authority) = request.uri().authority() {
+        attributes.push(KeyValue::new("server.address", authority.host().to_owned()));
+        let port = authority.port_u16().map(|port| KeyValue::new("server.port", i64::from(port)));
+        attributes.extend(port);
+    }
+    let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
+    if let Some(peer) = peer {
+        attributes.push(KeyValue::new("network.peer.address", peer.ip().to_string()));
+        attributes.push(KeyValue::new("network.peer.port", i64::from(peer.port())));
+    }
+    attributes
+}
+
+pin_project! {
+    /// The answer to come, and the span that ends with it.
+    #[derive(Debug)]
+    pub struct RpcSpanFuture<F> {
+        #[pin]
+        inner: F,
+        rpc: OpenRpc,
+    }
+}
+
+impl<F, Out, E> Future for RpcSpanFuture<F>
+where
+    F: Future<Output = Result<Response<Out>, E>>,
+{
+    type Output = Result<Response<SpannedBody<Out>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = match ready!(this.inner.poll(cx)) {
+            Ok(response) => response,
+            Err(error) => {
+                this.rpc.end(Code::Unknown);
+                return Poll::Ready(Err(error));
+            }
+        };
+        if let Some(code) = status_in(response.headers()) {
+            this.rpc.end(code);
+        }
+        let rpc = this.rpc.take();
+        Poll::Ready(Ok(response.map(|inner| SpannedBody { inner, rpc })))
+    }
+}
+
+fn status_in(headers: &HeaderMap) -> Option<Code> {
+    headers.get("grpc-status").map(|status| Code::from_bytes(status.as_bytes()))
+}
+
+pin_project! {
+    /// The body of an answer; the span ends with its trailers.
+    #[derive(Debug)]
+    pub struct SpannedBody<B> {
+        #[pin]
+        inner: B,
+        rpc: OpenRpc,
+    }
+}
+
+impl<B: Body> Body for SpannedBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let this = self.project();
+        let frame = ready!(this.inner.poll_frame(cx));
+        match &frame {
+            Some(Ok(frame)) => {
+                if let Some(code) = frame.trailers_ref().and_then(status_in) {
+                    this.rpc.end(code);
+                }
+            }
+            // An answer without a status is UNKNOWN to every gRPC client.
+            Some(Err(_)) | None => this.rpc.end(Code::Unknown),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
