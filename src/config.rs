@@ -17,6 +17,7 @@ use clap::{Args, Command, ValueEnum};
 
 use crate::domain::experiment::ShardCount;
 use crate::service;
+use crate::store::redis::{InvalidPrefix, Prefix};
 use crate::telemetry::{self, LogFormat};
 
 /// What `tiebreak serve` can be told.
@@ -38,8 +39,9 @@ pub struct ServeArgs {
     )]
     store: StoreLocation,
     /// What all keys in Redis start with.
-    #[arg(long, env = "TIEBREAK_REDIS_PREFIX", default_value = "tiebreak", value_name = "TEXT")]
-    redis_prefix: String,
+    #[arg(long, env = "TIEBREAK_REDIS_PREFIX", default_value = "tiebreak", value_name = "TEXT",
+        value_parser = prefix)]
+    redis_prefix: Prefix,
     /// For how long an event id is remembered at least, for instance 7d or 36h.
     #[arg(long, env = "TIEBREAK_DEDUP_WINDOW", default_value = "7d", value_name = "TIME",
         value_parser = humantime::parse_duration)]
@@ -79,6 +81,10 @@ enum LogStyle {
     Human,
     /// One JSON object a line.
     Json,
+}
+
+fn prefix(text: &str) -> Result<Prefix, InvalidPrefix> {
+    Prefix::try_from(text.to_owned())
 }
 
 fn shards(text: &str) -> Result<ShardCount, String> {
@@ -143,7 +149,7 @@ pub struct Settings {
     /// Where the store is.
     pub store: StoreLocation,
     /// What all keys in Redis start with.
-    pub redis_prefix: String,
+    pub redis_prefix: Prefix,
     /// For how long an event id is remembered at least.
     pub dedup_window: Duration,
     /// Of the use cases.
@@ -163,7 +169,7 @@ impl Settings {
             grpc_listen: any_port,
             http_listen: any_port,
             store,
-            redis_prefix: "tiebreak".to_owned(),
+            redis_prefix: Prefix::default(),
             dedup_window: Duration::from_secs(7 * 24 * 3_600),
             service: service::Options::default(),
             telemetry: telemetry::Options::default(),

@@ -30,7 +30,7 @@ impl std::fmt::Debug for Serving {
 }
 
 /// Builds everything over the use cases. `ready` says whether traffic should come.
-pub async fn routes(service: Arc<Service>, mut ready: watch::Receiver<bool>) -> Serving {
+pub fn routes(service: Arc<Service>, mut ready: watch::Receiver<bool>) -> Serving {
     type Data = ExperimentationServiceServer<Experimentation>;
     type Control = AdminServiceServer<Admin>;
     let (reporter, health) = tonic_health::server::health_reporter();

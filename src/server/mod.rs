@@ -6,6 +6,7 @@
 //! the exposures that wait, and gives up at the deadline.
 
 mod open;
+mod program;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -22,7 +23,9 @@ use crate::http::{self, Readiness, Ready};
 use crate::rpc;
 use crate::service::{ExposureRecorder, Service, ServiceError};
 use crate::store::{Store, StoreError};
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Telemetry, TelemetryError};
+
+pub use self::program::{Failure, client, program};
 
 /// Why a server did not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -43,9 +46,6 @@ pub enum ServerError {
         /// Why.
         source: StoreError,
     },
-    /// A setting of the store makes no sense.
-    #[error("{0}")]
-    Setting(String),
     /// The experiments cannot be read.
     #[error("cannot read the experiments from the store")]
     Catalog(#[source] ServiceError),
@@ -58,6 +58,9 @@ pub enum ServerError {
     /// A task panicked: a bug.
     #[error("a task of the server died")]
     Task(#[source] JoinError),
+    /// Logs or traces did not start or end.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
     /// Calls were still in flight at the deadline.
     #[error("calls were still in flight after {0:?} and were cut off")]
     DrainDeadline(Duration),
@@ -118,21 +121,22 @@ async fn run(
     let service = Arc::new(service);
     service.refresh().await.map_err(ServerError::Catalog)?;
     let (grpc_address, http_address) = listeners.addresses()?;
-    let readiness = Readiness::new();
+    let readiness = Announcement::new();
     let (stop, stopping) = watch::channel(false);
     let mut tasks = Tasks::default();
-    tasks.serve_grpc(listeners.grpc, Arc::clone(&service), telemetry, &readiness, &stopping).await;
-    tasks.serve_http(listeners.http, &readiness, &stopping);
+    let health = readiness.grpc.subscribe();
+    tasks.serve_grpc(listeners.grpc, Arc::clone(&service), telemetry, health, &stopping);
+    tasks.serve_http(listeners.http, &readiness.http, &stopping);
     tasks.follow_catalog(service, &stopping);
     tasks.record_exposures(recorder);
-    readiness.set(Ready::Yes);
+    readiness.announce(Ready::Yes);
     tracing::info!(grpc = %grpc_address, http = %http_address, store = %settings.store, "serving");
     tokio::select! {
         () = shutdown => {}
         failed = tasks.first_to_end() => return failed,
     }
     tracing::info!("draining");
-    readiness.set(Ready::No("draining".to_owned()));
+    readiness.announce(Ready::No("draining".to_owned()));
     // Nobody listens any more only if every task has ended, which is what is wanted.
     stop.send_replace(true);
     let deadline = settings.drain_deadline;
@@ -142,20 +146,37 @@ async fn run(
     }
 }
 
+/// Tells both edges whether traffic should come.
+struct Announcement {
+    http: Readiness,
+    grpc: watch::Sender<bool>,
+}
+
+impl Announcement {
+    fn new() -> Self {
+        Self { http: Readiness::new(), grpc: watch::Sender::new(false) }
+    }
+
+    fn announce(&self, ready: Ready) {
+        self.grpc.send_replace(ready == Ready::Yes);
+        self.http.set(ready);
+    }
+}
+
 /// Everything that runs beside the caller. Dropping it ends them all.
 #[derive(Default)]
 struct Tasks(JoinSet<Result<(), ServerError>>);
 
 impl Tasks {
-    async fn serve_grpc(
+    fn serve_grpc(
         &mut self,
         listener: TcpListener,
         service: Arc<Service>,
         telemetry: &Telemetry,
-        readiness: &Readiness,
+        ready: watch::Receiver<bool>,
         stopping: &watch::Receiver<bool>,
     ) {
-        let routes = rpc::routes(service, readiness.follow()).await;
+        let routes = rpc::routes(service, ready);
         let server = rpc::limits(tonic::transport::Server::builder())
             .layer(telemetry.rpc_spans())
             .add_routes(routes.services);

@@ -23,11 +23,8 @@ pub(super) async fn store(settings: &Settings) -> Result<Arc<dyn Store>, ServerE
             Ok(Arc::new(EmbeddedStore::open(path, embedded).map_err(refused)?))
         }
         StoreLocation::Redis(url) => {
-            let prefix = settings.redis_prefix.parse().map_err(|error| {
-                ServerError::Setting(format!("--redis-prefix {error}"))
-            })?;
             let options = redis::Options {
-                prefix,
+                prefix: settings.redis_prefix.clone(),
                 dedup_window: settings.dedup_window,
                 ..redis::Options::default()
             };

@@ -26,7 +26,9 @@ use crate::domain::id::ExperimentId;
 use crate::store::{Applied, BATCH_EVENTS, Records, Rows, Store, StoreError};
 use codec::Batch;
 use error::{classify, redact};
-use keys::{CatalogKeys, Prefix, ShardKeys};
+use keys::{CatalogKeys, ShardKeys};
+
+pub use keys::{InvalidPrefix, Prefix};
 use scripts::{Changed, Scripts};
 
 /// Keys read or deleted in one step: few enough that no step keeps Redis busy for long.
