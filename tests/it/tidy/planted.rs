@@ -101,5 +101,5 @@ fn circles_strangers_long_and_nameless_files_are_found() {
     assert_found("stats/a.rs", &long, 401, "401 lines");
     let tested = format!("//! a\n#[cfg(test)]\nmod tests {{\n{}}}", "fn a() {}\n".repeat(400));
     assert_clean("stats/a.rs", &tested);
-    assert_found("stats/a.rs", "//! a\nfn {", 2, "expected");
+    assert_found("stats/a.rs", "//! a\nfn fn", 2, "expected");
 }
