@@ -103,7 +103,7 @@ fn judge(
 ) -> Result<(), String> {
     let path = name.segments.join("::");
     match name.segments.as_slice() {
-        [root, target, rest @ ..] if root == "crate" => {
+        [origin, target, rest @ ..] if origin == "crate" => {
             if target == room.name || room.name == "lib" {
                 return Ok(());
             }
