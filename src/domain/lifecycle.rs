@@ -238,6 +238,21 @@ impl Definition {
             || self.layer != other.layer
     }
 
+    /// Advice on a definition that is valid and yet may disappoint.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.analysis.planned_units.is_none() {
+            let text = "analysis.planned_units is not set: there is no progress to report, and an \
+                        open-ended sequential test needs about half as many units again as a \
+                        planned one";
+            warnings.push(text.to_owned());
+        }
+        let retired = self.variants.iter().filter(|variant| variant.weight == 0);
+        warnings.extend(retired.map(|variant| format!("variant '{}' gets nobody", variant.id)));
+        warnings
+    }
+
     /// Top-level fields of the contract in which the two differ.
     #[must_use]
     pub fn differences(&self, other: &Self) -> Vec<&'static str> {

@@ -19,6 +19,7 @@ pub mod id;
 pub mod lifecycle;
 pub mod metric;
 pub mod outcome;
+pub mod sample_size;
 pub mod split;
 pub mod tally;
 pub mod value;

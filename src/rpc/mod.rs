@@ -1,7 +1,16 @@
 //! The gRPC edge: messages in, domain values through, messages out.
 //!
 //! A handler converts, calls one use case and converts back. Wire types end here; the only place
-//! that makes a `tonic::Status` is [`status`].
+//! that makes a `tonic::Status` is `status`.
+
+mod admin;
+mod clock;
+mod convert;
+mod experimentation;
+mod status;
+
+pub use self::admin::Admin;
+pub use self::experimentation::Experimentation;
 
 /// Messages, clients and servers generated from `proto/tiebreak/v1`.
 #[expect(

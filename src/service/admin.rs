@@ -65,7 +65,7 @@ impl Service {
     /// A new draft.
     ///
     /// # Errors
-    /// [`ServiceError::Invalid`], [`ServiceError::ExperimentExists`], [`ServiceError::Store`].
+    /// [`ServiceError::Invalid`], [`ServiceError::ExperimentExists`], [`ServiceError::StoreUnavailable`].
     pub async fn create_experiment(
         &self,
         draft: Draft,
@@ -91,7 +91,7 @@ impl Service {
     /// One record as it is in the store now.
     ///
     /// # Errors
-    /// [`ServiceError::ExperimentNotFound`], [`ServiceError::Store`].
+    /// [`ServiceError::ExperimentNotFound`], [`ServiceError::StoreUnavailable`].
     pub async fn experiment(&self, id: &str) -> Result<Experiment, ServiceError> {
         let Ok(id) = ExperimentId::parse(id) else { return Err(not_found(id)) };
         self.store.get(&id).await?.ok_or_else(|| not_found(id.as_str()))
@@ -102,7 +102,7 @@ impl Service {
     /// # Errors
     /// [`ServiceError::ExperimentNotFound`], [`ServiceError::Invalid`],
     /// [`ServiceError::EtagMismatch`], [`ServiceError::Closed`], [`ServiceError::LayerOverlap`],
-    /// [`ServiceError::Store`].
+    /// [`ServiceError::StoreUnavailable`].
     pub async fn update_experiment(
         &self,
         update: Update,
@@ -167,7 +167,7 @@ impl Service {
     /// # Errors
     /// [`ServiceError::ExperimentNotFound`], [`ServiceError::EtagMismatch`],
     /// [`ServiceError::InvalidTransition`], [`ServiceError::LayerOverlap`],
-    /// [`ServiceError::Store`].
+    /// [`ServiceError::StoreUnavailable`].
     pub async fn start_experiment(
         &self,
         id: &str,
@@ -243,7 +243,7 @@ impl Service {
     ///
     /// # Errors
     /// [`ServiceError::ExperimentNotFound`] unless `allow_missing`,
-    /// [`ServiceError::EtagMismatch`], [`ServiceError::NotDeletable`], [`ServiceError::Store`].
+    /// [`ServiceError::EtagMismatch`], [`ServiceError::NotDeletable`], [`ServiceError::StoreUnavailable`].
     pub async fn delete_experiment(
         &self,
         id: &str,

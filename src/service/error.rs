@@ -96,9 +96,27 @@ pub enum ServiceError {
     /// A later release answers this.
     #[error("{0} is not implemented yet")]
     NotImplemented(&'static str),
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    /// The store cannot be reached. Trying again may help.
+    #[error("the store is unavailable")]
+    StoreUnavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A counter would leave 64 bits; nothing was applied.
+    #[error("a counter of the experiment is full: nothing was applied")]
+    CounterFull,
+    /// The store holds or answers something that no code here writes.
+    #[error("the store is broken: {0}")]
+    StoreBroken(String),
+}
+
+impl From<StoreError> for ServiceError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(cause) => Self::StoreUnavailable(cause),
+            StoreError::CounterFull => Self::CounterFull,
+            StoreError::Corrupt(what) => Self::StoreBroken(what),
+            // A use case that writes conditionally handles the conflict itself.
+            StoreError::Conflict { .. } => Self::StoreBroken("an unexpected conflict".to_owned()),
+        }
+    }
 }
 
 impl ServiceError {
@@ -114,6 +132,19 @@ impl ServiceError {
         Self::Invalid { input: InvalidInput::Request, violations }
     }
 
+    /// The same error with its fields below `prefix`.
+    #[must_use]
+    pub fn below(self, prefix: &str) -> Self {
+        match self {
+            Self::Invalid { input, violations } => {
+                let mut nested = Violations::new();
+                nested.nest(prefix, violations);
+                Self::Invalid { input, violations: nested }
+            }
+            other => other,
+        }
+    }
+
     pub(super) fn outcome(experiment: &str, refused: OutcomeRefused) -> Self {
         match refused {
             OutcomeRefused::Invalid(violations) => Self::invalid_request(violations),
@@ -126,7 +157,7 @@ impl ServiceError {
     pub(super) fn change(experiment: &str, refused: ChangeRefused) -> Self {
         match refused {
             ChangeRefused::Invalid(violations) => {
-                Self::Invalid { input: InvalidInput::Experiment, violations: below(violations) }
+                Self::experiment(violations)
             }
             ChangeRefused::Closed(state) => {
                 Self::Closed { experiment: experiment.to_owned(), state }
@@ -135,13 +166,7 @@ impl ServiceError {
     }
 
     pub(super) fn experiment(violations: Violations) -> Self {
-        Self::Invalid { input: InvalidInput::Experiment, violations: below(violations) }
+        // Paths of a draft are relative to the experiment; requests hold it in that field.
+        Self::Invalid { input: InvalidInput::Experiment, violations }.below("experiment")
     }
-}
-
-/// Paths of a draft are relative to the experiment; the requests hold it in a field of that name.
-fn below(violations: Violations) -> Violations {
-    let mut nested = Violations::new();
-    nested.nest("experiment", violations);
-    nested
 }

@@ -42,7 +42,7 @@ impl Service {
     ///
     /// # Errors
     /// [`ServiceError::Invalid`] for a size below zero or a token of another query,
-    /// [`ServiceError::Store`].
+    /// [`ServiceError::StoreUnavailable`].
     pub async fn list_experiments(&self, request: &PageRequest) -> Result<Page, ServiceError> {
         let size = match usize::try_from(request.size) {
             Ok(0) => DEFAULT_SIZE,

@@ -73,7 +73,7 @@ impl Service {
     /// Reads the experiments if they changed since the last time.
     ///
     /// # Errors
-    /// [`ServiceError::Store`].
+    /// [`ServiceError::StoreUnavailable`].
     pub async fn refresh(&self) -> Result<(), ServiceError> {
         self.catalog.refresh(self.store.as_ref()).await
     }

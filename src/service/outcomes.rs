@@ -43,7 +43,7 @@ impl Service {
     ///
     /// # Errors
     /// [`ServiceError::ExperimentNotFound`], [`ServiceError::Invalid`], [`ServiceError::Closed`],
-    /// [`ServiceError::Store`], [`ServiceError::NotReady`].
+    /// [`ServiceError::StoreUnavailable`], [`ServiceError::NotReady`].
     pub async fn log_outcome(&self, draft: &OutcomeDraft) -> Result<Receipt, ServiceError> {
         match self.credit(draft)? {
             Credit::Ignored => Ok(Receipt::IGNORED),
@@ -55,15 +55,16 @@ impl Service {
         }
     }
 
-    /// Records many outcomes, each for itself; the answers are in the order of the request.
+    /// Records many outcomes, each for itself; the answers are in the order of the request. One
+    /// that could not even be drafted keeps its error.
     pub async fn log_outcomes(
         &self,
-        drafts: &[OutcomeDraft],
+        drafts: Vec<Result<OutcomeDraft, ServiceError>>,
     ) -> Vec<Result<Receipt, ServiceError>> {
         let mut answers: Vec<Option<Result<Receipt, ServiceError>>> = Vec::new();
         let mut parcels = BTreeMap::<ShardKey, Parcel>::new();
-        for (index, draft) in drafts.iter().enumerate() {
-            answers.push(match self.credit(draft) {
+        for (index, draft) in drafts.into_iter().enumerate() {
+            answers.push(match draft.and_then(|draft| self.credit(&draft)) {
                 Err(error) => Some(Err(error)),
                 Ok(Credit::Ignored) => Some(Ok(Receipt::IGNORED)),
                 Ok(Credit::Counts { variant, shard, event }) => {
@@ -102,7 +103,7 @@ fn receipts(
             .collect(),
         Err(error) => {
             // One failure of the store is the answer to each of its outcomes.
-            let shared = |index| (index, Err(ServiceError::Store(error.repeated())));
+            let shared = |index| (index, Err(error.repeated().into()));
             origins.iter().map(|(index, _)| shared(*index)).collect()
         }
     }

@@ -25,7 +25,7 @@ impl Service {
     ///
     /// # Errors
     /// [`ServiceError::ExperimentNotFound`], [`ServiceError::IterationNotFound`],
-    /// [`ServiceError::Invalid`], [`ServiceError::Store`], [`ServiceError::NotReady`].
+    /// [`ServiceError::Invalid`], [`ServiceError::StoreUnavailable`], [`ServiceError::NotReady`].
     pub async fn results(&self, request: &ResultsRequest) -> Result<Results, ServiceError> {
         let experiment = self.catalog.find(&request.experiment_id)?;
         let metrics = wanted(&experiment, &request.metric_ids)?;

@@ -27,6 +27,8 @@ pub struct Comparison {
     pub p_value: Option<f64>,
     /// After the correction for several comparisons.
     pub adjusted_p_value: Option<f64>,
+    /// Whether the adjusted p-value is below alpha.
+    pub significant: bool,
     /// What it shows.
     pub verdict: Verdict,
     /// Welch over groups: valid for one look.
@@ -91,6 +93,7 @@ pub(super) fn compare(
         lift_interval: planned.and(lift.as_ref()).and_then(|lift| fieller(lift, level)),
         p_value: planned.map(|test| test.p_value),
         adjusted_p_value: None,
+        significant: false,
         verdict: planned.map_or(Verdict::InsufficientData, |test| verdict(plan, metric, &test)),
         fixed_horizon,
         fixed_interval,

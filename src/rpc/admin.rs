@@ -1,0 +1,171 @@
+//! The control plane: convert, call, convert.
+
+use std::sync::Arc;
+
+use tokio_stream::Empty;
+use tonic::{Request, Response, Status};
+
+use crate::domain::experiment::Experiment;
+use crate::rpc::clock::now;
+use crate::rpc::convert::experiment::{draft, etag, experiment_to_pb};
+use crate::rpc::convert::{listing, results, sample_size};
+use crate::rpc::pb::admin_service_server::AdminService;
+use crate::rpc::{pb, status};
+use crate::service::{ResultsRequest, Service, ServiceError, Update};
+
+/// Serves `tiebreak.v1.AdminService`.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    service: Arc<Service>,
+}
+
+impl Admin {
+    /// Over the use cases.
+    #[must_use]
+    pub fn new(service: Arc<Service>) -> Self {
+        Self { service }
+    }
+}
+
+/// The record of a successful change, or the status of a failed one.
+fn answer(result: Result<Experiment, ServiceError>) -> Result<Option<pb::Experiment>, Status> {
+    match result {
+        Ok(experiment) => Ok(Some(experiment_to_pb(&experiment))),
+        Err(error) => Err(status::status(&error)),
+    }
+}
+
+#[tonic::async_trait]
+impl AdminService for Admin {
+    async fn create_experiment(
+        &self,
+        request: Request<pb::CreateExperimentRequest>,
+    ) -> Result<Response<pb::CreateExperimentResponse>, Status> {
+        let pb::CreateExperimentRequest { experiment, validate_only } = request.into_inner();
+        let draft = draft(experiment).map_err(status::invalid_experiment)?;
+        let created = self.service.create_experiment(draft, validate_only, now()).await;
+        let warnings = created.as_ref().map(|e| e.definition.warnings()).unwrap_or_default();
+        let experiment = answer(created)?;
+        Ok(Response::new(pb::CreateExperimentResponse { experiment, warnings }))
+    }
+
+    async fn get_experiment(
+        &self,
+        request: Request<pb::GetExperimentRequest>,
+    ) -> Result<Response<pb::GetExperimentResponse>, Status> {
+        let id = request.into_inner().experiment_id;
+        let experiment = answer(self.service.experiment(&id).await)?;
+        Ok(Response::new(pb::GetExperimentResponse { experiment }))
+    }
+
+    async fn list_experiments(
+        &self,
+        request: Request<pb::ListExperimentsRequest>,
+    ) -> Result<Response<pb::ListExperimentsResponse>, Status> {
+        let query = listing::request(request.into_inner()).map_err(status::invalid)?;
+        let page = self.service.list_experiments(&query).await;
+        let page = page.map_err(|error| status::status(&error))?;
+        Ok(Response::new(listing::page_to_pb(&page)))
+    }
+
+    async fn update_experiment(
+        &self,
+        request: Request<pb::UpdateExperimentRequest>,
+    ) -> Result<Response<pb::UpdateExperimentResponse>, Status> {
+        let pb::UpdateExperimentRequest { experiment, update_mask, allow_missing, validate_only } =
+            request.into_inner();
+        let etag = etag(experiment.as_ref().map_or("", |experiment| &experiment.etag));
+        let draft = draft(experiment).map_err(status::invalid_experiment)?;
+        let mask = update_mask.unwrap_or_default().paths;
+        let update = Update { draft, mask, etag, allow_missing, validate_only };
+        let saved = self.service.update_experiment(update, now()).await;
+        let saved = saved.map_err(|error| status::status(&error))?;
+        let paths = saved.changed.into_iter().map(str::to_owned).collect();
+        Ok(Response::new(pb::UpdateExperimentResponse {
+            warnings: saved.experiment.definition.warnings(),
+            experiment: Some(experiment_to_pb(&saved.experiment)),
+            changed: Some(prost_types::FieldMask { paths }),
+            new_iteration: saved.new_iteration,
+        }))
+    }
+
+    async fn start_experiment(
+        &self,
+        request: Request<pb::StartExperimentRequest>,
+    ) -> Result<Response<pb::StartExperimentResponse>, Status> {
+        let pb::StartExperimentRequest { experiment_id: id, etag: tag } = request.into_inner();
+        let experiment = answer(self.service.start_experiment(&id, etag(&tag), now()).await)?;
+        Ok(Response::new(pb::StartExperimentResponse { experiment }))
+    }
+
+    async fn pause_experiment(
+        &self,
+        request: Request<pb::PauseExperimentRequest>,
+    ) -> Result<Response<pb::PauseExperimentResponse>, Status> {
+        let pb::PauseExperimentRequest { experiment_id: id, etag: tag } = request.into_inner();
+        let experiment = answer(self.service.pause_experiment(&id, etag(&tag), now()).await)?;
+        Ok(Response::new(pb::PauseExperimentResponse { experiment }))
+    }
+
+    async fn conclude_experiment(
+        &self,
+        request: Request<pb::ConcludeExperimentRequest>,
+    ) -> Result<Response<pb::ConcludeExperimentResponse>, Status> {
+        let pb::ConcludeExperimentRequest { experiment_id, winner_variant_id, note: _, etag: tag } =
+            request.into_inner();
+        let concluded = self
+            .service
+            .conclude_experiment(&experiment_id, &winner_variant_id, etag(&tag), now())
+            .await;
+        let experiment = answer(concluded)?;
+        let request = ResultsRequest { experiment_id, ..ResultsRequest::default() };
+        let frozen = self.service.results(&request).await;
+        let frozen = frozen.map_err(|error| status::status(&error))?;
+        let results = Some(results::results_to_pb(&frozen, now()));
+        Ok(Response::new(pb::ConcludeExperimentResponse { experiment, results }))
+    }
+
+    async fn archive_experiment(
+        &self,
+        request: Request<pb::ArchiveExperimentRequest>,
+    ) -> Result<Response<pb::ArchiveExperimentResponse>, Status> {
+        let pb::ArchiveExperimentRequest { experiment_id: id, etag: tag } = request.into_inner();
+        let experiment = answer(self.service.archive_experiment(&id, etag(&tag), now()).await)?;
+        Ok(Response::new(pb::ArchiveExperimentResponse { experiment }))
+    }
+
+    async fn delete_experiment(
+        &self,
+        request: Request<pb::DeleteExperimentRequest>,
+    ) -> Result<Response<pb::DeleteExperimentResponse>, Status> {
+        let pb::DeleteExperimentRequest { experiment_id: id, etag: tag, allow_missing } =
+            request.into_inner();
+        let deleted = self.service.delete_experiment(&id, etag(&tag), allow_missing).await;
+        deleted.map_err(|error| status::status(&error))?;
+        Ok(Response::new(pb::DeleteExperimentResponse {}))
+    }
+
+    async fn plan_sample_size(
+        &self,
+        request: Request<pb::PlanSampleSizeRequest>,
+    ) -> Result<Response<pb::PlanSampleSizeResponse>, Status> {
+        let plan = sample_size::plan(request.get_ref());
+        Ok(Response::new(plan.map_err(|error| status::status(&error))?))
+    }
+
+    async fn list_audit_events(
+        &self,
+        _request: Request<pb::ListAuditEventsRequest>,
+    ) -> Result<Response<pb::ListAuditEventsResponse>, Status> {
+        Err(status::not_implemented("ListAuditEvents"))
+    }
+
+    type WatchExperimentsStream = Empty<Result<pb::WatchExperimentsResponse, Status>>;
+
+    async fn watch_experiments(
+        &self,
+        _request: Request<pb::WatchExperimentsRequest>,
+    ) -> Result<Response<Self::WatchExperimentsStream>, Status> {
+        Err(status::not_implemented("WatchExperiments"))
+    }
+}

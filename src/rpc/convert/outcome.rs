@@ -1,0 +1,57 @@
+//! LogOutcome: outcomes in, receipts out.
+
+use crate::domain::outcome::OutcomeDraft;
+use crate::domain::violation::Violations;
+use crate::rpc::convert::value;
+use crate::rpc::pb;
+use crate::rpc::status;
+use crate::service::{Receipt, ServiceError};
+
+const BATCH_LIMIT: usize = 1_000;
+
+/// One outcome of a request.
+pub(in crate::rpc) fn draft(from: Option<pb::Outcome>) -> Result<OutcomeDraft, Violations> {
+    let Some(from) = from else { return Err(Violations::of("outcome", "must be set")) };
+    let mut bad = Violations::new();
+    let attributes = bad.check("attributes", value::attributes(from.attributes));
+    if let Some(time) = from.event_time {
+        bad.check("event_time", value::timestamp(time));
+    }
+    bad.into_result(OutcomeDraft {
+        experiment_id: from.experiment_id,
+        unit_id: from.unit_id,
+        values: from.values.into_iter().collect(),
+        event_id: from.event_id,
+        served_variant_id: from.served_variant_id,
+        iteration: from.iteration,
+        attributes: attributes.unwrap_or_default(),
+        assigned_variant_id: from.assigned_variant_id,
+    })
+}
+
+/// The outcomes of a batch, if there are neither none nor too many.
+pub(in crate::rpc) fn check_batch(outcomes: &[pb::Outcome]) -> Result<(), Violations> {
+    let count = outcomes.len();
+    if (1..=BATCH_LIMIT).contains(&count) {
+        return Ok(());
+    }
+    let problem = format!("has {count} entries, 1 to {BATCH_LIMIT} are allowed");
+    Err(Violations::of("outcomes", problem))
+}
+
+pub(in crate::rpc) fn receipt_to_pb(from: Receipt) -> pb::OutcomeReceipt {
+    pb::OutcomeReceipt {
+        duplicate: from.duplicate,
+        variant_id: from.variant.map(String::from).unwrap_or_default(),
+        counted: from.counted,
+    }
+}
+
+pub(in crate::rpc) fn result_to_pb(from: Result<Receipt, ServiceError>) -> pb::OutcomeResult {
+    use pb::outcome_result::Result as Wire;
+    let result = Some(match from {
+        Ok(receipt) => Wire::Receipt(receipt_to_pb(receipt)),
+        Err(error) => Wire::Error(status::item_error(&error)),
+    });
+    pb::OutcomeResult { result }
+}

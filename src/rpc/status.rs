@@ -1,0 +1,106 @@
+//! The only place that makes a `tonic::Status`: one exhaustive map from errors to codes.
+//!
+//! Every status carries a `google.rpc.ErrorInfo` (domain `tiebreak.v1`, a reason in capitals);
+//! INVALID_ARGUMENT also a `BadRequest` with every bad field, UNAVAILABLE and RESOURCE_EXHAUSTED a
+//! `RetryInfo`. Texts of INTERNAL say nothing about the inside; the log does.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::domain::violation::Violations;
+use crate::rpc::pb;
+use crate::service::{InvalidInput, ServiceError};
+
+const DOMAIN: &str = "tiebreak.v1";
+
+/// When to come back: long enough for a failover to begin, short enough for a blip.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// Code and reason of an error; every variant has its own arm, so that a new one must be placed.
+fn classify(error: &ServiceError) -> (Code, &'static str) {
+    match error {
+        ServiceError::ExperimentNotFound(_) => (Code::NotFound, "EXPERIMENT_NOT_FOUND"),
+        ServiceError::IterationNotFound { .. } => (Code::NotFound, "ITERATION_NOT_FOUND"),
+        ServiceError::ExperimentExists(_) => (Code::AlreadyExists, "EXPERIMENT_EXISTS"),
+        ServiceError::Invalid { input, .. } => (Code::InvalidArgument, invalid_reason(*input)),
+        ServiceError::NotAssignable { .. } => {
+            (Code::FailedPrecondition, "EXPERIMENT_NOT_ASSIGNABLE")
+        }
+        ServiceError::AssignedElsewhere(_) => (Code::FailedPrecondition, "ASSIGNED_ELSEWHERE"),
+        ServiceError::Closed { .. } => (Code::FailedPrecondition, "EXPERIMENT_CLOSED"),
+        ServiceError::InvalidTransition { .. } | ServiceError::NotDeletable { .. } => {
+            (Code::FailedPrecondition, "INVALID_STATE_TRANSITION")
+        }
+        ServiceError::LayerOverlap { .. } => (Code::FailedPrecondition, "LAYER_OVERLAP"),
+        ServiceError::EtagMismatch(_) => (Code::Aborted, "ETAG_MISMATCH"),
+        ServiceError::NotReady => (Code::Unavailable, "NOT_READY"),
+        ServiceError::NotImplemented(_) => (Code::Unimplemented, "NOT_IMPLEMENTED"),
+        ServiceError::StoreUnavailable(_) => (Code::Unavailable, "STORE_UNAVAILABLE"),
+        ServiceError::CounterFull => (Code::ResourceExhausted, "COUNTER_FULL"),
+        ServiceError::StoreBroken(_) => (Code::Internal, "STORE_CORRUPT"),
+    }
+}
+
+fn invalid_reason(input: InvalidInput) -> &'static str {
+    match input {
+        InvalidInput::Request => "INVALID_REQUEST",
+        InvalidInput::Experiment => "INVALID_EXPERIMENT",
+        InvalidInput::Design => "INVALID_DESIGN",
+        InvalidInput::Variant => "UNKNOWN_VARIANT",
+    }
+}
+
+/// The status of a failed call.
+pub(super) fn status(error: &ServiceError) -> Status {
+    let (code, reason) = classify(error);
+    let mut details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
+    if let ServiceError::Invalid { violations, .. } = error {
+        for violation in violations.iter() {
+            details.add_bad_request_violation(&violation.field, &violation.problem);
+        }
+    }
+    if matches!(code, Code::Unavailable | Code::ResourceExhausted) {
+        details.set_retry_info(Some(RETRY_AFTER));
+    }
+    log(code, error);
+    Status::with_error_details(code, message(code, error), details)
+}
+
+/// The failure of one item of a batch.
+pub(super) fn item_error(error: &ServiceError) -> pb::ItemError {
+    let (code, reason) = classify(error);
+    log(code, error);
+    pb::ItemError { code: code.into(), reason: reason.to_owned(), message: message(code, error) }
+}
+
+/// The status of a request with bad fields.
+pub(super) fn invalid(violations: Violations) -> Status {
+    status(&ServiceError::invalid_request(violations))
+}
+
+/// The status of a request with an experiment that cannot even be drafted.
+pub(super) fn invalid_experiment(violations: Violations) -> Status {
+    status(&ServiceError::Invalid { input: InvalidInput::Experiment, violations })
+}
+
+/// The status of a call that a later release answers.
+pub(super) fn not_implemented(rpc: &'static str) -> Status {
+    status(&ServiceError::NotImplemented(rpc))
+}
+
+fn message(code: Code, error: &ServiceError) -> String {
+    match code {
+        Code::Internal => "internal error; the server's log has the cause".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+fn log(code: Code, error: &ServiceError) {
+    if matches!(code, Code::Internal | Code::Unavailable | Code::ResourceExhausted) {
+        let cause = std::error::Error::source(error).map(ToString::to_string);
+        tracing::warn!(%error, cause, ?code, "call failed");
+    }
+}
