@@ -95,7 +95,6 @@ pub(crate) const ROOMS: &[Room] = &[
         crates: Crates::Only(&[
             "arc_swap",
             "async_trait", // No trait of its own today; the test doubles of Store need it.
-            "futures_util", // Reading the shards of an iteration at once.
             "thiserror",   // ServiceError.
             "tokio",
             "tracing",
@@ -109,6 +108,7 @@ pub(crate) const ROOMS: &[Room] = &[
             "http", // Extensions and headers of a call.
             "prost",
             "prost_types", // Struct, Timestamp, Duration of the contract.
+            "thiserror",   // What is wrong with a message, before it is a Status.
             "tokio",       // Streams are fed by channels.
             "tokio_stream",
             "tonic",
@@ -138,6 +138,7 @@ pub(crate) const ROOMS: &[Room] = &[
             "csv",         // replay.
             "futures_util",
             "indicatif",
+            "libm", // demo: the same simulation on every platform.
             "prost",
             "prost_reflect", // YAML and JSON to messages, by the descriptor.
             "prost_types",
@@ -157,7 +158,7 @@ pub(crate) const ROOMS: &[Room] = &[
         name: "config",
         // It builds the options of the rooms that have some; nobody below server imports it.
         rooms: &[all("domain"), all("store"), all("service"), all("telemetry")],
-        crates: Crates::Only(&["clap", "serde", "serde_saphyr", "thiserror"]),
+        crates: Crates::Only(&["clap", "humantime", "serde", "serde_saphyr", "thiserror"]),
     },
     Room {
         name: "telemetry",
