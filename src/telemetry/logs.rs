@@ -28,9 +28,7 @@ pub(super) fn install(options: &Options) -> Result<(), TelemetryError> {
     })?;
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     let lines = match options.log_format {
-        LogFormat::Human => {
-            lines.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).boxed()
-        }
+        LogFormat::Human => lines.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     tracing_subscriber::registry()

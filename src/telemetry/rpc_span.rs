@@ -1,6 +1,6 @@
 //! The span of one RPC: what a handler may say about it and how it ends.
 //!
-//! Names follow OpenTelemetry's conventions for RPC and feature flags (1.44) and OpenInference.
+//! Names follow OpenTelemetry's conventions for RPC and feature flags (1.44) and `OpenInference`.
 //! No `session.id`, no `gen_ai.*`: trace stores would take the caller's trace for ours.
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -45,8 +45,9 @@ fn files_are_the_published_ones() {
     for line in sums.lines() {
         let (sum, name) = line.split_once("  ").expect(line);
         let digest = Sha256::digest(fs::read(path(name)).expect(name));
-        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(digest, sum, "{name} is not the file that was published");
+        let published = (0..64).step_by(2).map(|at| u8::from_str_radix(&sum[at..at + 2], 16));
+        let published: Vec<u8> = published.collect::<Result<_, _>>().expect(line);
+        assert_eq!(digest.as_slice(), published, "{name} is not the file that was published");
     }
 }
 

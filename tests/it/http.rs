@@ -20,11 +20,10 @@ async fn readiness_tells_the_truth_and_liveness_does_not_care() {
     let readiness = Readiness::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let serving = tokio::task::JoinSet::from_iter([axum::serve(
-        listener,
-        router(readiness.clone()),
-    )
-    .into_future()]);
+    let serving =
+        tokio::task::JoinSet::from_iter([
+            axum::serve(listener, router(readiness.clone())).into_future()
+        ]);
 
     let answer = get(address, "/readyz").await;
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");

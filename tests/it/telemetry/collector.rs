@@ -82,8 +82,7 @@ pub(crate) fn attribute<'a>(span: &'a Span, key: &str) -> Option<&'a Value> {
 
 /// An attribute of a span that is a text.
 pub(crate) fn text<'a>(span: &'a Span, key: &str) -> Option<&'a str> {
-    match attribute(span, key)? {
-        Value::StringValue(text) => Some(text),
-        other => panic!("{key}: {other:?}"),
-    }
+    let value = attribute(span, key)?;
+    let Value::StringValue(text) = value else { panic!("{key}: {value:?}") };
+    Some(text)
 }

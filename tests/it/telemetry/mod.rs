@@ -30,10 +30,7 @@ fn options(endpoint: &str) -> Options {
 }
 
 /// What a collector receives while `calls` talk to a server with telemetry.
-async fn spans_of(
-    sample_ratio: f64,
-    calls: impl AsyncFnOnce(&Probe),
-) -> (Collector, Vec<Span>) {
+async fn spans_of(sample_ratio: f64, calls: impl AsyncFnOnce(&Probe)) -> (Collector, Vec<Span>) {
     let mut collector = Collector::start().await;
     let telemetry = Telemetry::new(&Options { sample_ratio, ..options(&collector.url) }).unwrap();
     let probe = Probe::start(telemetry.rpc_spans()).await;
@@ -44,8 +41,14 @@ async fn spans_of(
     (collector, spans)
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// A trace id as the wire has it: 16 bytes.
+fn trace_id(hex: &str) -> Vec<u8> {
+    u128::from_str_radix(hex, 16).unwrap().to_be_bytes().to_vec()
+}
+
+/// A span id as the wire has it: 8 bytes.
+fn span_id(hex: &str) -> Vec<u8> {
+    u64::from_str_radix(hex, 16).unwrap().to_be_bytes().to_vec()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,8 +114,8 @@ async fn a_sampled_caller_is_continued_and_an_unsampled_one_is_respected() {
                 spans_of(ratio, async |probe| probe.call(Code::Ok, &metadata).await).await;
             assert_eq!(spans.len(), exported, "flags {flags}, ratio {ratio}");
             for span in spans {
-                assert_eq!(hex(&span.trace_id), TRACE);
-                assert_eq!(hex(&span.parent_span_id), PARENT);
+                assert_eq!(span.trace_id, trace_id(TRACE));
+                assert_eq!(span.parent_span_id, span_id(PARENT));
                 assert_eq!(span.trace_state, "vendor=1");
             }
         }
@@ -129,7 +132,7 @@ async fn a_malformed_parent_starts_a_trace_of_its_own() {
     .await;
     assert_eq!(spans.len(), 4);
     for span in spans {
-        assert_ne!(hex(&span.trace_id), TRACE);
+        assert_ne!(span.trace_id, trace_id(TRACE));
         assert_eq!(span.parent_span_id, Vec::<u8>::new());
     }
 }
@@ -148,9 +151,8 @@ async fn only_the_six_codes_of_a_failing_server_are_errors() {
         .map(|span| text(span, "error.type").unwrap())
         .collect();
     errors.sort_unstable();
-    let expected = [
-        "DATA_LOSS", "DEADLINE_EXCEEDED", "INTERNAL", "UNAVAILABLE", "UNIMPLEMENTED", "UNKNOWN",
-    ];
+    let expected =
+        ["DATA_LOSS", "DEADLINE_EXCEEDED", "INTERNAL", "UNAVAILABLE", "UNIMPLEMENTED", "UNKNOWN"];
     assert_eq!(errors, expected);
     assert_eq!(spans.len(), 17);
     let unset = spans.iter().filter(|span| attribute(span, "error.type").is_none());

@@ -135,4 +135,3 @@ impl Probe {
         self.serving.join_next().await.unwrap().unwrap().unwrap();
     }
 }
-

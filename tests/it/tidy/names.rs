@@ -82,7 +82,6 @@ impl Reader {
                     self.tree(tree, prefix, anchored);
                 }
             }
-            _ => panic!("a use tree of a kind unknown to tidy, below {prefix:?}"),
         }
     }
 
@@ -192,9 +191,7 @@ fn leaves(tree: &UseTree, parent: &str) -> Vec<String> {
         UseTree::Name(name) if name.ident == "self" => vec![parent.to_owned()],
         UseTree::Name(name) if !parent.is_empty() => vec![name.ident.to_string()],
         UseTree::Rename(name) => vec![name.rename.to_string()],
-        UseTree::Group(group) => {
-            group.items.iter().flat_map(|tree| leaves(tree, parent)).collect()
-        }
+        UseTree::Group(group) => group.items.iter().flat_map(|tree| leaves(tree, parent)).collect(),
         _ => vec![],
     }
 }

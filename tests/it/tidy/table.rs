@@ -62,7 +62,7 @@ pub(crate) const ROOMS: &[Room] = &[
         rooms: &[all("stats")],
         crates: Crates::Only(&[
             "cel",
-            "md5", // The package is md-5.
+            "md5",   // The package is md-5.
             "serde", // The stored form.
             "thiserror",
         ]),
@@ -72,9 +72,9 @@ pub(crate) const ROOMS: &[Room] = &[
         rooms: &[all("domain"), all("stats")],
         crates: Crates::Only(&[
             "async_trait",
-            "fjall",    // The embedded engine; confined below.
-            "postcard", // The stored form of rows and sets.
-            "redis",    // Confined below.
+            "fjall",     // The embedded engine; confined below.
+            "postcard",  // The stored form of rows and sets.
+            "redis",     // Confined below.
             "rmp_serde", // What a batch looks like to the Lua script (cmsgpack).
             "serde",
             "serde_json", // The stored form of an experiment.
@@ -95,8 +95,7 @@ pub(crate) const ROOMS: &[Room] = &[
         crates: Crates::Only(&[
             "arc_swap",
             "async_trait", // No trait of its own today; the test doubles of Store need it.
-            "futures_util", // Reading the shards of an iteration at once.
-            "thiserror", // ServiceError.
+            "thiserror",   // ServiceError.
             "tokio",
             "tracing",
         ]),
@@ -106,14 +105,15 @@ pub(crate) const ROOMS: &[Room] = &[
         rooms: &[all("service"), all("domain"), all("stats"), all("telemetry")],
         crates: Crates::Only(&[
             "async_trait",
-            "http",         // Extensions and headers of a call.
+            "http", // Extensions and headers of a call.
             "prost",
-            "prost_types",  // Struct, Timestamp, Duration of the contract.
-            "tokio",        // Streams are fed by channels.
+            "prost_types", // Struct, Timestamp, Duration of the contract.
+            "thiserror",   // What is wrong with a message, before it is a Status.
+            "tokio",       // Streams are fed by channels.
             "tokio_stream",
             "tonic",
             "tonic_health",
-            "tonic_prost",  // Named by the generated code.
+            "tonic_prost", // Named by the generated code.
             "tonic_reflection",
             "tonic_types",
             "tower",
@@ -124,8 +124,7 @@ pub(crate) const ROOMS: &[Room] = &[
         name: "http",
         rooms: &[all("service"), all("domain"), all("stats"), all("telemetry")],
         crates: Crates::Only(&[
-            "axum",
-            "tokio", // watch: readiness.
+            "axum", "tokio", // watch: readiness.
             "tracing",
         ]),
     },
@@ -139,14 +138,15 @@ pub(crate) const ROOMS: &[Room] = &[
             "csv",         // replay.
             "futures_util",
             "indicatif",
+            "libm", // demo: the same simulation on every platform.
             "prost",
             "prost_reflect", // YAML and JSON to messages, by the descriptor.
             "prost_types",
-            "rand",          // demo: a seeded simulation.
+            "rand", // demo: a seeded simulation.
             "rand_chacha",
             "serde",
             "serde_json",
-            "serde_saphyr",  // apply: YAML.
+            "serde_saphyr", // apply: YAML.
             "thiserror",
             "tokio",
             "tokio_stream",
@@ -158,7 +158,7 @@ pub(crate) const ROOMS: &[Room] = &[
         name: "config",
         // It builds the options of the rooms that have some; nobody below server imports it.
         rooms: &[all("domain"), all("store"), all("service"), all("telemetry")],
-        crates: Crates::Only(&["clap", "serde", "serde_saphyr", "thiserror"]),
+        crates: Crates::Only(&["clap", "humantime", "serde", "serde_saphyr", "thiserror"]),
     },
     Room {
         name: "telemetry",
@@ -172,8 +172,8 @@ pub(crate) const ROOMS: &[Room] = &[
             "pin_project_lite",
             "serde_json", // Attributes that are JSON.
             "thiserror",
-            "tokio",      // The runtime that the exporter lives on.
-            "tonic",      // Codes and the peer of a connection.
+            "tokio", // The runtime that the exporter lives on.
+            "tonic", // Codes and the peer of a connection.
             "tower",
             "tracing",
             "tracing_subscriber",
