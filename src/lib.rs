@@ -1,5 +1,6 @@
 //! Honest online A/B tests of LLMs: assignment, outcomes and inference in one gRPC service.
 
+pub mod cli;
 pub mod domain;
 pub mod http;
 pub mod rpc;
