@@ -14,7 +14,6 @@
 //! [`config`] and [`telemetry`] are side rooms.
 
 pub mod cli;
-pub mod config;
 pub mod domain;
 pub mod http;
 pub mod rpc;

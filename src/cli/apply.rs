@@ -88,13 +88,13 @@ fn account(
         }
     };
     if response.new_iteration {
-        text.push_str(&format!(
-            "  ! the split changes: iteration {} begins, and its outcomes are counted apart\n",
-            after.iteration
-        ));
+        let iteration = after.iteration;
+        text += "  ! the split changes: iteration ";
+        text += &iteration.to_string();
+        text += " begins, and its outcomes are counted apart\n";
     }
     for warning in &response.warnings {
-        text.push_str(&format!("  ! {warning}\n"));
+        text.extend(["  ! ", warning, "\n"]);
     }
     Ok(text)
 }

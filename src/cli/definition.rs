@@ -53,8 +53,7 @@ fn experiment(
     let mut faults = Vec::new();
     find_faults(descriptor, &document, "", &mut faults);
     if !faults.is_empty() {
-        let lines: String = faults.iter().map(|fault| format!("\n  {fault}")).collect();
-        return Err(Error::Input(format!("{file}: not an experiment{lines}")));
+        return Err(Error::Input(format!("{file}: not an experiment\n  {}", faults.join("\n  "))));
     }
     read(descriptor, document)
         .and_then(|message| message.transcode_to().map_err(|cause| cause.to_string()))

@@ -124,7 +124,7 @@ impl Delivery {
                 }
                 Some(Item::Error(error)) => tally.refuse(parcel.line, told(&error)),
                 None => {
-                    tally.refuse(parcel.line, "the server did not say what became of it".into())
+                    tally.refuse(parcel.line, "the server did not say what became of it".into());
                 }
             }
         }
