@@ -24,10 +24,20 @@ use crate::telemetry::{self, LogFormat};
 #[derive(Debug, Clone, Args)]
 pub struct ServeArgs {
     /// Where gRPC is served.
-    #[arg(long, env = "TIEBREAK_GRPC_LISTEN", default_value = "127.0.0.1:50051", value_name = "ADDR")]
+    #[arg(
+        long,
+        env = "TIEBREAK_GRPC_LISTEN",
+        default_value = "127.0.0.1:50051",
+        value_name = "ADDR"
+    )]
     grpc_listen: SocketAddr,
     /// Where /livez and /readyz are served.
-    #[arg(long, env = "TIEBREAK_HTTP_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR")]
+    #[arg(
+        long,
+        env = "TIEBREAK_HTTP_LISTEN",
+        default_value = "127.0.0.1:8080",
+        value_name = "ADDR"
+    )]
     http_listen: SocketAddr,
     /// Where experiments and counters are kept: embedded:DIR, memory: or redis://HOST:PORT/DB.
     #[arg(
@@ -53,7 +63,12 @@ pub struct ServeArgs {
     #[arg(long, env = "TIEBREAK_OTLP_ENDPOINT", value_name = "URL")]
     otlp_endpoint: Option<String>,
     /// The project that traces without a caller's trace are filed under.
-    #[arg(long, env = "TIEBREAK_TELEMETRY_PROJECT", default_value = "tiebreak", value_name = "NAME")]
+    #[arg(
+        long,
+        env = "TIEBREAK_TELEMETRY_PROJECT",
+        default_value = "tiebreak",
+        value_name = "NAME"
+    )]
     telemetry_project: String,
     /// Share of the traces that start here to record; a caller's own decision is honoured.
     #[arg(long, env = "TIEBREAK_TRACE_SAMPLE_RATIO", default_value = "0.01", value_name = "0..1")]
@@ -289,7 +304,10 @@ fn with_defaults(
     settings: &BTreeMap<String, Scalar>,
 ) -> Result<Command, ConfigError> {
     let known = |serve: &Command, name: &str| {
-        serve.get_arguments().find(|arg| arg.get_long() == Some(name)).map(|arg| arg.get_id().clone())
+        serve
+            .get_arguments()
+            .find(|arg| arg.get_long() == Some(name))
+            .map(|arg| arg.get_id().clone())
     };
     let mut defaults = Vec::new();
     for (name, value) in settings {
@@ -298,9 +316,9 @@ fn with_defaults(
         defaults.push((id.ok_or_else(|| ConfigError::Unknown(name.clone()))?, value.to_string()));
     }
     Ok(command.mut_subcommand("serve", |serve| {
-        defaults.into_iter().fold(serve, |serve, (id, value)| {
-            serve.mut_arg(id, |arg| arg.default_value(value))
-        })
+        defaults
+            .into_iter()
+            .fold(serve, |serve, (id, value)| serve.mut_arg(id, |arg| arg.default_value(value)))
     }))
 }
 
@@ -323,7 +341,8 @@ mod tests {
 
     #[test]
     fn a_flag_beats_the_file_and_the_file_beats_the_default() {
-        let file = "store: 'memory:'\nshards: 4\ntrace-sample-ratio: 0.5\ngrpc-listen: 127.0.0.1:1\n";
+        let file =
+            "store: 'memory:'\nshards: 4\ntrace-sample-ratio: 0.5\ngrpc-listen: 127.0.0.1:1\n";
         let settings = settings(file, &["--shards", "8"]).unwrap();
         assert_eq!(settings.store, StoreLocation::Memory);
         assert_eq!(settings.service.shards.get(), 8);

@@ -94,10 +94,15 @@ impl Experiment {
         let mut bad = Violations::new();
         for old in &self.definition.metrics {
             match definition.metric(old.id.as_str()) {
-                None => bad.add("metrics", format!("lacks '{}': metrics may only be added", old.id)),
+                None => {
+                    bad.add("metrics", format!("lacks '{}': metrics may only be added", old.id))
+                }
                 Some(new) if new != old => bad.add(
                     "metrics",
-                    format!("changes '{}': a metric is fixed once the experiment has started", old.id),
+                    format!(
+                        "changes '{}': a metric is fixed once the experiment has started",
+                        old.id
+                    ),
                 ),
                 Some(_) => {}
             }
@@ -170,9 +175,7 @@ impl Experiment {
                 concluded: Some(now),
                 ..self.touched(now)
             }),
-            State::Draft | State::Concluded | State::Archived => {
-                Err(self.refuse(State::Concluded))
-            }
+            State::Draft | State::Concluded | State::Archived => Err(self.refuse(State::Concluded)),
         }
     }
 

@@ -167,9 +167,8 @@ fn check<'a>(
     if iteration.is_none() {
         bad.add("iteration", format!("names iteration {}, which never was", draft.iteration));
     }
-    let named_variant = iteration.and_then(|iteration| {
-        check_assigned(iteration, &draft.assigned_variant_id, &mut bad)
-    });
+    let named_variant = iteration
+        .and_then(|iteration| check_assigned(iteration, &draft.assigned_variant_id, &mut bad));
     let mismatched = Some(draft.served_variant_id.as_str()).filter(|id| !id.is_empty());
     if let (Some(served), Some(iteration)) = (mismatched, iteration)
         && iteration.variant_index(served).is_none()

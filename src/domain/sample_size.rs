@@ -275,7 +275,10 @@ mod tests {
     #[test]
     fn equals_statsmodels() {
         let plan = draft().parse().unwrap().plan().unwrap();
-        assert_eq!((plan.control_units, plan.treatment_units, plan.total_units), (1179, 1179, 2358));
+        assert_eq!(
+            (plan.control_units, plan.treatment_units, plan.total_units),
+            (1179, 1179, 2358)
+        );
         assert!(plan.achieved_power >= 0.80 && plan.achieved_power < 0.801);
     }
 

@@ -9,6 +9,7 @@ mod convert;
 mod experimentation;
 mod routes;
 mod status;
+mod trace;
 
 pub use self::admin::Admin;
 pub use self::experimentation::Experimentation;

@@ -35,7 +35,8 @@ pub async fn program(settings: &Settings) -> Result<(), Failure> {
     };
     let listeners = Listeners::bind(settings).await?;
     let served = serve(settings, listeners, &telemetry, stop).await;
-    let flushed = tokio::task::spawn_blocking(move || telemetry.shutdown(TELEMETRY_DEADLINE)).await?;
+    let flushed =
+        tokio::task::spawn_blocking(move || telemetry.shutdown(TELEMETRY_DEADLINE)).await?;
     if let Err(error) = flushed {
         tracing::warn!(%error, "the last spans are lost");
     }
@@ -75,7 +76,10 @@ impl OwnServer {
         let listeners = Listeners::bind(&settings).await?;
         let (grpc, _) = listeners.addresses()?;
         let (stop, stopping) = oneshot::channel::<()>();
-        #[expect(clippy::disallowed_methods, reason = "awaited in stop; ends with the process otherwise")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "awaited in stop; ends with the process otherwise"
+        )]
         let task = tokio::spawn(async move {
             let stopped = async {
                 // A dropped sender stops the server as well.

@@ -156,9 +156,7 @@ impl ServiceError {
 
     pub(super) fn change(experiment: &str, refused: ChangeRefused) -> Self {
         match refused {
-            ChangeRefused::Invalid(violations) => {
-                Self::experiment(violations)
-            }
+            ChangeRefused::Invalid(violations) => Self::experiment(violations),
             ChangeRefused::Closed(state) => {
                 Self::Closed { experiment: experiment.to_owned(), state }
             }

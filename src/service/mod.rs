@@ -59,8 +59,7 @@ impl Service {
     /// it. The catalog is empty until [`Self::refresh`] or [`Self::follow`] has read the store.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, options: Options) -> (Self, ExposureRecorder) {
-        let (exposures, recorder) =
-            exposures::queue(Arc::clone(&store), options.exposure_queue);
+        let (exposures, recorder) = exposures::queue(Arc::clone(&store), options.exposure_queue);
         (Self { store, catalog: Catalog::default(), exposures, options }, recorder)
     }
 
