@@ -1,8 +1,24 @@
 //! Honest online A/B tests of LLMs: assignment, outcomes and inference in one gRPC service.
+//!
+//! Seven rooms, each sees only the rooms below it (`docs/architecture.md`):
+//!
+//! | room | what |
+//! |---|---|
+//! | [`stats`] | numbers only: exact sums, tests, intervals |
+//! | [`domain`] | experiments, buckets, what an outcome adds to which counter, what the counters say |
+//! | [`store`] | where records and counters are kept, and the contract of that |
+//! | [`service`] | use cases: load, decide, store |
+//! | [`rpc`], [`http`], [`cli`] | the edges: gRPC, health, clients |
+//! | [`server`] | bind, build, serve, drain |
+//!
+//! [`config`] and [`telemetry`] are side rooms.
 
+pub mod cli;
+pub mod config;
 pub mod domain;
 pub mod http;
 pub mod rpc;
+pub mod server;
 pub mod service;
 pub mod stats;
 pub mod store;

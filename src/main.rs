@@ -1,2 +1,54 @@
-//! bin
-fn main(){}
+//! The program `tiebreak`: `serve` runs the service, every other command is a client of it.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use tiebreak::{cli, config, server};
+
+/// Honest online A/B tests of LLMs.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Tiebreak {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service.
+    Serve(config::ServeArgs),
+    #[command(flatten)]
+    Client(cli::Command),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let variable = |name: &str| std::env::var_os(name);
+    let command = match config::with_file(Tiebreak::command(), &arguments, variable) {
+        Ok(command) => command,
+        Err(error) => return failed(&error, 2),
+    };
+    let matches = command.get_matches_from(arguments);
+    let parsed = Tiebreak::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match parsed.command {
+        Command::Serve(args) => match server::program(&args.into()).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(error.as_ref(), 1),
+        },
+        Command::Client(command) => match server::client(command).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(error.as_ref(), 1),
+        },
+    }
+}
+
+/// Prints the whole chain of causes in one line.
+fn failed(error: &dyn std::error::Error, code: u8) -> ExitCode {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    let text: Vec<String> = chain.map(ToString::to_string).collect();
+    // Nothing is left to do when stderr is gone, too.
+    let _ = writeln!(std::io::stderr(), "error: {}", text.join(": "));
+    ExitCode::from(code)
+}

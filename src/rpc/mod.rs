@@ -7,10 +7,12 @@ mod admin;
 mod clock;
 mod convert;
 mod experimentation;
+mod routes;
 mod status;
 
 pub use self::admin::Admin;
 pub use self::experimentation::Experimentation;
+pub use self::routes::{Serving, limits, routes};
 
 /// Messages, clients and servers generated from `proto/tiebreak/v1`.
 #[expect(

@@ -7,28 +7,38 @@
 //!
 //! **Apply.** [`Store::apply`] takes events of one shard in order.
 //! - *Atomic*: an event is applied whole or not at all, also when the process or the store is
-//!   killed. Everything is checked before the first write: a batch in which any counter would
-//!   leave 64 bits is refused as a whole with [`StoreError::CounterFull`].
+//!   killed. Everything is checked before the first write: a batch that would take any counter
+//!   beyond [`COUNTER_LIMIT`] is refused as a whole with [`StoreError::CounterFull`]. What counts
+//!   is where the batch as a whole would leave the counter, not the sums on the way. A batch of
+//!   more than [`BATCH_EVENTS`] events may be applied in steps of that many, each refused or
+//!   applied by itself: after a refusal the steps before it stand.
 //! - *Idempotent*: an event whose `dedup` fingerprint was counted within the deduplication window
-//!   (7 days unless configured) changes nothing and answers [`Applied::Duplicate`]. A
-//!   fingerprint is remembered for at least one window and at most two, by the store's clock.
+//!   (7 days unless configured) changes nothing and answers [`Applied::Duplicate`], also when the
+//!   earlier one stands in the same batch. A fingerprint is remembered, per shard, for at least
+//!   one window and at most two, by the store's clock. A clock that steps back by no more than a
+//!   window forgets nothing.
 //! - *Exposure*: the first counted event of a unit adds its `if_unit_is_new` increments and
 //!   remembers the unit for as long as the iteration exists. An event that admits
 //!   [`ExposedOnly`](crate::domain::counter::Admission::ExposedOnly) and meets an unknown unit
-//!   changes nothing, remembers nothing and answers [`Applied::NotExposed`].
+//!   changes nothing, remembers nothing and answers [`Applied::NotExposed`]: sent again once the
+//!   unit is known, it counts.
 //! - *Durable*: when it returns, the events are in the store under its configured durability. For
 //!   the embedded store that is fsync; for Redis its `appendfsync`.
 //! - After an error other than `CounterFull` the batch may or may not have been applied; sending
 //!   it again is safe for events with a `dedup` fingerprint.
 //!
 //! **Read.** [`Store::rows`] answers all rows of a shard as they are, each a consistent point of
-//! its own. A column that nobody touched reads 0; a row may be shorter than its last column.
+//! its own. A row reaches to the last column that was ever touched; a column that nobody touched
+//! reads 0. So the rows of a shard are the same bytes under any order and any batches.
 //!
 //! **Records.** [`Store::put`] is compare-and-set on the revision. Every change of any record
 //! raises the catalog's version by at least 1, so that polling one number finds every change.
 //! [`Store::remove`] deletes the record first and then every row, unit and event of the shards
 //! named; a crash between the two leaves garbage that no record refers to, never a record
-//! without its data.
+//! without its data. The store remembers such garbage and clears it before a record of that name
+//! is created again, so that a new experiment never starts on the counters of an old one.
+//! Events that are applied while their experiment is being removed may stay behind; the caller
+//! stops counting first.
 
 pub(crate) mod codec;
 pub mod embedded;
@@ -42,6 +52,13 @@ use async_trait::async_trait;
 use crate::domain::counter::{Event, ShardKey};
 use crate::domain::experiment::{Experiment, Revision};
 use crate::domain::id::ExperimentId;
+
+/// Largest magnitude of a counter: a little less than 64 bits hold, so that a store may check it
+/// in floating point (Lua has nothing else) and still never overflow.
+pub const COUNTER_LIMIT: i64 = 9_200_000_000_000_000_000;
+
+/// Most events that are refused or applied together; see the contract.
+pub const BATCH_EVENTS: usize = 512;
 
 /// The rows of one shard by name; see [`crate::domain::counter`].
 pub type Rows = BTreeMap<String, Vec<i64>>;
@@ -80,7 +97,7 @@ pub enum StoreError {
         /// What is there; `None` when there is no record.
         actual: Option<Revision>,
     },
-    /// A counter would leave 64 bits. Nothing of the batch was applied.
+    /// A counter would go beyond [`COUNTER_LIMIT`]. Nothing of the batch was applied.
     #[error("a counter is full")]
     CounterFull,
     /// What it holds is not what this program writes.

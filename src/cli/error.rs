@@ -1,0 +1,122 @@
+//! What a command can fail with, worded for the person at the terminal.
+//!
+//! The text is complete: one sentence, then one indented line per faulty field or row. The status
+//! of a failed call keeps the server's own words and the machine-readable reason.
+
+use std::{fmt, io};
+
+use tonic::Status;
+use tonic_types::StatusExt;
+
+/// Why a command failed.
+#[derive(Debug)]
+pub enum Error {
+    /// The server refused a call or could not be reached.
+    Call {
+        /// What was attempted: "create experiment support-bot".
+        attempt: String,
+        /// What came back.
+        status: Box<Status>,
+    },
+    /// The endpoint is not a URI, or nobody listens there.
+    Connect {
+        /// Where.
+        endpoint: String,
+        /// Why not.
+        cause: tonic::transport::Error,
+    },
+    /// What the person gave cannot be used; the text says where and why.
+    Input(String),
+    /// The command did its work and parts of it were refused; the text says how much.
+    Incomplete(String),
+    /// The answer could not be written.
+    Output(io::Error),
+}
+
+impl Error {
+    /// Attaches what was attempted to the status of a failed call.
+    pub(super) fn call(attempt: impl Into<String>) -> impl FnOnce(Status) -> Self {
+        let attempt = attempt.into();
+        move |status| Self::Call { attempt, status: Box::new(status) }
+    }
+
+    /// An answer that lacks what the contract promises.
+    pub(super) fn lacking(what: &str) -> Self {
+        Self::Input(format!("the server's answer has no {what}: is it of another version?"))
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(cause: io::Error) -> Self {
+        Self::Output(cause)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Call { attempt, status } => refused(f, attempt, status),
+            Self::Connect { endpoint, .. } => write!(
+                f,
+                "no server answers at {endpoint}; start one with `tiebreak serve`, or say where it \
+                 is with --endpoint or TIEBREAK_ENDPOINT"
+            ),
+            Self::Input(text) | Self::Incomplete(text) => f.write_str(text),
+            Self::Output(_) => f.write_str("cannot write the answer"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            // The status is told in full above; naming it again would print it twice.
+            Self::Call { .. } | Self::Input(_) | Self::Incomplete(_) => None,
+            Self::Connect { cause, .. } => Some(cause),
+            Self::Output(cause) => Some(cause),
+        }
+    }
+}
+
+fn refused(f: &mut fmt::Formatter<'_>, attempt: &str, status: &Status) -> fmt::Result {
+    let reason = status
+        .get_details_error_info()
+        .map_or_else(|| format!("{:?}", status.code()), |info| info.reason);
+    write!(f, "cannot {attempt}: {} ({reason})", status.message().trim_end_matches('.'))?;
+    let violations = status.get_details_bad_request().map(|bad| bad.field_violations);
+    for violation in violations.unwrap_or_default() {
+        write!(f, "\n  {}: {}", violation.field, violation.description)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_its_reason_and_every_field() {
+        let mut details = ErrorDetails::with_error_info(
+            "INVALID_EXPERIMENT",
+            "tiebreak.v1",
+            std::collections::HashMap::new(),
+        );
+        details.add_bad_request_violation("variants", "weights sum to 9,999");
+        details.add_bad_request_violation("metrics[1].kind", "is required");
+        let status = Status::with_error_details(Code::InvalidArgument, "2 faults.", details);
+        assert_eq!(
+            Error::call("create experiment x")(status).to_string(),
+            "cannot create experiment x: 2 faults (INVALID_EXPERIMENT)\n  \
+             variants: weights sum to 9,999\n  metrics[1].kind: is required"
+        );
+    }
+
+    #[test]
+    fn a_bare_status_shows_its_code() {
+        let error = Error::call("list experiments")(Status::unimplemented("not yet"));
+        assert_eq!(error.to_string(), "cannot list experiments: not yet (Unimplemented)");
+    }
+}

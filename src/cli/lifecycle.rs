@@ -1,0 +1,120 @@
+//! `start`, `pause`, `conclude`, `archive`, `delete`: an experiment's way through its states.
+
+use std::io::Write;
+
+use clap::Args;
+
+use super::client::Connection;
+use super::report::{report, state_name};
+use super::{Error, Layout};
+use crate::rpc::pb::{
+    ArchiveExperimentRequest, ConcludeExperimentRequest, DeleteExperimentRequest, Experiment,
+    PauseExperimentRequest, StartExperimentRequest,
+};
+
+/// Which experiment of which server.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// Which experiment.
+    #[arg(value_name = "EXPERIMENT")]
+    pub experiment: String,
+    /// Which server.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// What `conclude` can be told.
+#[derive(Debug, Clone, Args)]
+pub struct ConcludeOptions {
+    /// Which experiment.
+    #[arg(value_name = "EXPERIMENT")]
+    pub experiment: String,
+    /// The variant that everyone receives from now on; without it control.
+    #[arg(long, default_value = "", value_name = "VARIANT", hide_default_value = true)]
+    pub winner: String,
+    /// Why, for the audit log.
+    #[arg(long, default_value = "", value_name = "TEXT", hide_default_value = true)]
+    pub note: String,
+    /// Which server.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// DRAFT or PAUSED to RUNNING.
+pub(super) async fn start(options: &Options, out: &mut dyn Write) -> Result<(), Error> {
+    let mut client = options.connection.open().await?;
+    let request =
+        StartExperimentRequest { experiment_id: options.experiment.clone(), ..Default::default() };
+    let response = client.admin.start_experiment(request).await;
+    told(response.map_err(attempt("start", &options.experiment))?.into_inner().experiment, out)
+}
+
+/// RUNNING to PAUSED.
+pub(super) async fn pause(options: &Options, out: &mut dyn Write) -> Result<(), Error> {
+    let mut client = options.connection.open().await?;
+    let request =
+        PauseExperimentRequest { experiment_id: options.experiment.clone(), ..Default::default() };
+    let response = client.admin.pause_experiment(request).await;
+    told(response.map_err(attempt("pause", &options.experiment))?.into_inner().experiment, out)
+}
+
+/// RUNNING or PAUSED to CONCLUDED; prints the frozen results.
+pub(super) async fn conclude(
+    options: &ConcludeOptions,
+    out: &mut dyn Write,
+    layout: Layout,
+) -> Result<(), Error> {
+    let mut client = options.connection.open().await?;
+    let request = ConcludeExperimentRequest {
+        experiment_id: options.experiment.clone(),
+        winner_variant_id: options.winner.clone(),
+        note: options.note.clone(),
+        etag: String::new(),
+    };
+    let response = client.admin.conclude_experiment(request).await;
+    let response = response.map_err(attempt("conclude", &options.experiment))?.into_inner();
+    let experiment = response.experiment.ok_or_else(|| Error::lacking("experiment"))?;
+    let served = match experiment.winner_variant_id.as_str() {
+        "" => "control",
+        winner => winner,
+    };
+    let id = &experiment.experiment_id;
+    writeln!(out, "{id} is concluded; everyone receives {served} from now on.")?;
+    if let Some(results) = response.results {
+        write!(out, "\n{}", report(&results, &experiment, layout))?;
+    }
+    Ok(())
+}
+
+/// DRAFT or CONCLUDED to ARCHIVED.
+pub(super) async fn archive(options: &Options, out: &mut dyn Write) -> Result<(), Error> {
+    let mut client = options.connection.open().await?;
+    let request = ArchiveExperimentRequest {
+        experiment_id: options.experiment.clone(),
+        ..Default::default()
+    };
+    let response = client.admin.archive_experiment(request).await;
+    told(response.map_err(attempt("archive", &options.experiment))?.into_inner().experiment, out)
+}
+
+/// DRAFT or ARCHIVED to nothing.
+pub(super) async fn delete(options: &Options, out: &mut dyn Write) -> Result<(), Error> {
+    let mut client = options.connection.open().await?;
+    let request =
+        DeleteExperimentRequest { experiment_id: options.experiment.clone(), ..Default::default() };
+    let response = client.admin.delete_experiment(request).await;
+    response.map_err(attempt("delete", &options.experiment))?;
+    writeln!(out, "{} is deleted.", options.experiment)?;
+    Ok(())
+}
+
+fn attempt(verb: &str, experiment: &str) -> impl FnOnce(tonic::Status) -> Error {
+    Error::call(format!("{verb} experiment {experiment}"))
+}
+
+fn told(experiment: Option<Experiment>, out: &mut dyn Write) -> Result<(), Error> {
+    let experiment = experiment.ok_or_else(|| Error::lacking("experiment"))?;
+    let state = state_name(experiment.state());
+    writeln!(out, "{} is {state}.", experiment.experiment_id)?;
+    Ok(())
+}

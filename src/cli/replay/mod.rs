@@ -1,0 +1,271 @@
+//! `replay`: a recorded A/B test, row by row, through the same calls that live traffic uses.
+//!
+//! The file is read twice: first every row is checked, so that a misspelt column or a stray cell
+//! is told before anything is sent; then it is sent, a bounded number of batches at a time.
+
+mod cells;
+mod columns;
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use self::columns::{Columns, Selection, VariantSource, pair};
+use super::client::{Client, Connection};
+use super::delivery::{Delivery, Parcel, Tally};
+use super::{Error, Layout, definition, figures, progress, results};
+use crate::rpc::pb::bucketing::Algorithm;
+use crate::rpc::pb::experiment::State;
+use crate::rpc::pb::{Experiment, StartExperimentRequest, UpdateExperimentRequest};
+
+/// How many unusable rows are told one by one.
+const TOLD: usize = 10;
+
+/// What `replay` can be told.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// The recorded test: one row per outcome, with a header.
+    #[arg(value_name = "FILE.csv")]
+    pub file: PathBuf,
+    /// The experiment in YAML; created if the server does not have it.
+    #[arg(long, value_name = "FILE.yaml")]
+    pub experiment: PathBuf,
+    /// Column of the unit: who was randomised.
+    #[arg(long, value_name = "COL")]
+    pub unit: String,
+    /// Column of the recorded variant, or `assign` to let the server assign.
+    #[arg(long, value_name = "COL|assign")]
+    pub variant: VariantSource,
+    /// A metric and its column; an empty cell is an outcome without it.
+    #[arg(long = "metric", value_name = "NAME=COL", value_parser = pair, required = true)]
+    pub metrics: Vec<(String, String)>,
+    /// Another name for a variant of the file, where that is no valid id.
+    #[arg(long = "map-variant", value_name = "FROM=TO", value_parser = pair)]
+    pub map_variants: Vec<(String, String)>,
+    /// Column of a unique id: makes it safe to send the file twice.
+    #[arg(long, value_name = "COL")]
+    pub event_id: Option<String>,
+    /// Column of the time: RFC 3339 or seconds since 1970.
+    #[arg(long, value_name = "COL")]
+    pub time: Option<String>,
+    /// An attribute and its column; numbers are sent as numbers, all else as text.
+    #[arg(long = "attribute", value_name = "NAME=COL", value_parser = pair)]
+    pub attributes: Vec<(String, String)>,
+    /// Outcomes per call.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub batch: u16,
+    /// Calls at a time.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub in_flight: u8,
+    /// Only the first rows.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Which server.
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// Replays a file and prints what it shows.
+pub(super) async fn run(
+    options: &Options,
+    out: &mut dyn Write,
+    layout: Layout,
+) -> Result<(), Error> {
+    let experiment = definition::load_one(&options.experiment)?;
+    check_algorithm(options, &experiment)?;
+    let rows = check_rows(options, &experiment)?;
+    let client = options.connection.open().await?;
+    prepare(&client, &experiment).await?;
+    if options.event_id.is_none() {
+        let warning = "warning: without --event-id a lost answer cannot be told from a lost \
+                       outcome, so no call is repeated, and a second replay counts everything twice";
+        writeln!(std::io::stderr(), "{warning}")?;
+    }
+    let tally = send(options, &experiment, &client, rows).await?;
+    write!(out, "{}\n\n", counts(&tally))?;
+    write!(out, "{}", results::page(&client, &experiment.experiment_id, layout).await?)?;
+    if tally.refused == 0 { Ok(()) } else { Err(refusals(&tally)) }
+}
+
+/// The algorithm of the experiment must agree with who assigns.
+fn check_algorithm(options: &Options, experiment: &Experiment) -> Result<(), Error> {
+    let algorithm = experiment.bucketing.as_ref().map(|bucketing| bucketing.algorithm());
+    let external = algorithm == Some(Algorithm::External);
+    let file = options.experiment.display();
+    match &options.variant {
+        VariantSource::Column(column) if !external => Err(Error::Input(format!(
+            "{file}: --variant {column} replays an assignment made elsewhere, so the experiment \
+             needs `bucketing: {{algorithm: ALGORITHM_EXTERNAL}}`; to let the server assign, use \
+             --variant assign"
+        ))),
+        VariantSource::Server if external => Err(Error::Input(format!(
+            "{file}: with ALGORITHM_EXTERNAL every outcome names its variant; give its column \
+             with --variant COL"
+        ))),
+        VariantSource::Column(_) | VariantSource::Server => Ok(()),
+    }
+}
+
+/// Reads the whole file once and returns the number of its rows.
+fn check_rows(options: &Options, experiment: &Experiment) -> Result<u64, Error> {
+    let mut faults = Vec::new();
+    let (mut rows, mut faulty) = (0_u64, 0_u64);
+    for parcel in parcels(options, experiment)? {
+        rows += 1;
+        match parcel {
+            Ok(_) => {}
+            Err(Error::Input(fault)) => {
+                faulty += 1;
+                if faults.len() < TOLD {
+                    faults.push(format!("\n  {fault}"));
+                }
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    if faulty == 0 {
+        return Ok(rows);
+    }
+    let faulty = figures::counted(figures::signed_count(faulty), "row");
+    let file = options.file.display();
+    Err(Error::Input(format!(
+        "{file}: {faulty} cannot be used; nothing was sent{}",
+        faults.concat()
+    )))
+}
+
+/// The rows of the file as outcomes, with their lines.
+fn parcels(
+    options: &Options,
+    experiment: &Experiment,
+) -> Result<impl Iterator<Item = Result<Parcel, Error>> + use<>, Error> {
+    let mut reader = csv::Reader::from_reader(open(&options.file)?);
+    let unreadable = |path: &Path, cause: &csv::Error| {
+        Error::Input(format!("cannot read {}: {cause}", path.display()))
+    };
+    let headers = reader.headers().map_err(|cause| unreadable(&options.file, &cause))?.clone();
+    let columns = Columns::find(&headers, &selection(options), experiment)?;
+    let limit = options.limit.unwrap_or(usize::MAX);
+    let rows = reader.into_records().take(limit).map(move |record| {
+        let record = record.map_err(|cause| Error::Input(cause.to_string()))?;
+        let line = record.position().map_or(0, csv::Position::line);
+        let outcome = columns.outcome(&record);
+        let outcome = outcome.map_err(|fault| Error::Input(format!("line {line}, {fault}")))?;
+        Ok(Parcel { line, outcome })
+    });
+    Ok(rows)
+}
+
+fn open(path: &Path) -> Result<File, Error> {
+    File::open(path)
+        .map_err(|cause| Error::Input(format!("cannot read {}: {cause}", path.display())))
+}
+
+fn selection(options: &Options) -> Selection<'_> {
+    Selection {
+        unit: &options.unit,
+        variant: &options.variant,
+        metrics: &options.metrics,
+        map_variants: &options.map_variants,
+        event_id: options.event_id.as_deref(),
+        time: options.time.as_deref(),
+        attributes: &options.attributes,
+    }
+}
+
+/// Creates or updates the experiment and makes it run.
+async fn prepare(client: &Client, experiment: &Experiment) -> Result<(), Error> {
+    let id = &experiment.experiment_id;
+    let mut admin = client.admin.clone();
+    let request = UpdateExperimentRequest {
+        experiment: Some(experiment.clone()),
+        allow_missing: true,
+        ..Default::default()
+    };
+    let stored = admin.update_experiment(request).await;
+    let stored = stored.map_err(Error::call(format!("create experiment {id}")))?.into_inner();
+    let stored = stored.experiment.ok_or_else(|| Error::lacking("experiment"))?;
+    if stored.state() == State::Running {
+        return Ok(());
+    }
+    let request = StartExperimentRequest { experiment_id: id.clone(), ..Default::default() };
+    let started = admin.start_experiment(request).await;
+    started.map_err(Error::call(format!("start experiment {id}")))?;
+    Ok(())
+}
+
+async fn send(
+    options: &Options,
+    experiment: &Experiment,
+    client: &Client,
+    rows: u64,
+) -> Result<Tally, Error> {
+    let bar = progress::bar(rows, "Replaying");
+    let delivery = Delivery {
+        client: client.clone(),
+        batch: usize::from(options.batch),
+        in_flight: usize::from(options.in_flight),
+        repeatable: options.event_id.is_some(),
+    };
+    let tally = delivery.send(parcels(options, experiment)?, &bar).await?;
+    bar.finish_and_clear();
+    Ok(tally)
+}
+
+/// "4,001 sent: 4,001 counted, 0 duplicates, 0 not counted".
+fn counts(tally: &Tally) -> String {
+    let count = |number| figures::count(figures::signed_count(number));
+    let mut text = format!(
+        "{} sent: {} counted, {} known already, {} not counted",
+        figures::counted(figures::signed_count(tally.sent), "row"),
+        count(tally.counted),
+        count(tally.duplicates),
+        count(tally.not_counted),
+    );
+    if tally.refused > 0 {
+        text.push_str(&format!(", {} refused", count(tally.refused)));
+    }
+    text
+}
+
+fn refusals(tally: &Tally) -> Error {
+    let told: String =
+        tally.refusals.iter().map(|(line, reason)| format!("\n  line {line}: {reason}")).collect();
+    let rest = tally.refused - u64::try_from(tally.refusals.len()).unwrap_or(tally.refused);
+    let rest = if rest == 0 {
+        String::new()
+    } else {
+        format!("\n  and {} more", figures::count(figures::signed_count(rest)))
+    };
+    let refused = figures::counted(figures::signed_count(tally.refused), "row");
+    Error::Incomplete(format!("the server refused {refused}{told}{rest}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_told_in_one_line() {
+        let tally = Tally { sent: 4001, counted: 3999, duplicates: 2, ..Tally::default() };
+        assert_eq!(
+            counts(&tally),
+            "4,001 rows sent: 3,999 counted, 2 known already, 0 not counted"
+        );
+    }
+
+    #[test]
+    fn the_first_refusals_are_told_and_the_rest_counted() {
+        let tally = Tally {
+            refused: 12,
+            refusals: vec![(2, "no such metric (INVALID_REQUEST)".into())],
+            ..Tally::default()
+        };
+        assert_eq!(
+            refusals(&tally).to_string(),
+            "the server refused 12 rows\n  line 2: no such metric (INVALID_REQUEST)\n  and 11 more"
+        );
+    }
+}

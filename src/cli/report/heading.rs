@@ -1,0 +1,125 @@
+//! The top of the page: which experiment, who took part, and whether the split can be trusted.
+
+use super::super::figures::{self, ABSENT};
+use super::super::layout::{Layout, Tone};
+use super::unit_kind;
+use crate::rpc::pb::experiment::State;
+use crate::rpc::pb::{Experiment, ExperimentResults, SampleRatioCheck, VariantExposure};
+
+/// Title, exposures and split check, with a final line feed.
+pub(super) fn heading(
+    results: &ExperimentResults,
+    experiment: &Experiment,
+    layout: Layout,
+) -> String {
+    let mut lines = Vec::new();
+    if !experiment.display_name.is_empty() {
+        lines.push(layout.paint(&experiment.display_name, Tone::Strong));
+    }
+    let state = state_name(results.state());
+    let mut place =
+        format!("{} · {state} · iteration {}", results.experiment_id, results.iteration);
+    if let Some(segment) = &results.segment {
+        place.push_str(&format!(" · only {} = {}", segment.dimension, segment.value));
+    }
+    lines.push(place);
+    lines.push(String::new());
+    lines.extend(exposures(&results.exposures, unit_kind(experiment), layout));
+    if let Some(check) = &results.sample_ratio {
+        lines.push(split(check, layout));
+    }
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+/// "running".
+pub(in crate::cli) fn state_name(state: State) -> &'static str {
+    match state {
+        State::Unspecified => ABSENT,
+        State::Draft => "draft",
+        State::Running => "running",
+        State::Paused => "paused",
+        State::Concluded => "concluded",
+        State::Archived => "archived",
+    }
+}
+
+fn exposures(exposures: &[VariantExposure], unit: &str, layout: Layout) -> Vec<String> {
+    let total: i64 = exposures.iter().map(|exposure| exposure.units).sum();
+    let width = |text: fn(&VariantExposure) -> String| {
+        exposures.iter().map(|exposure| text(exposure).chars().count()).max().unwrap_or(0)
+    };
+    let names = width(|exposure| exposure.variant_id.clone());
+    let units = width(|exposure| figures::count(exposure.units));
+    let outcomes = width(|exposure| figures::count(exposure.outcomes));
+    let line = |exposure: &VariantExposure| {
+        let share = if total == 0 {
+            ABSENT.to_owned()
+        } else {
+            figures::percent(figures::float(exposure.units) / figures::float(total))
+        };
+        let mut line = format!(
+            "  {:names$}  {:>units$} {unit}s {:>9}  {:>outcomes$} outcomes",
+            exposure.variant_id,
+            figures::count(exposure.units),
+            format!("({share})"),
+            figures::count(exposure.outcomes),
+        );
+        if exposure.mismatched_outcomes > 0 {
+            let strays = figures::count(exposure.mismatched_outcomes);
+            let warning = format!(", {strays} served by another variant");
+            line.push_str(&layout.paint(&warning, Tone::Caution));
+        }
+        line
+    };
+    exposures.iter().map(line).collect()
+}
+
+fn split(check: &SampleRatioCheck, layout: Layout) -> String {
+    let p = match (check.sequential_p_value, check.p_value) {
+        (Some(p), _) => figures::p_equals(p),
+        (None, Some(p)) => format!("{} for one look", figures::p_equals(p)),
+        (None, None) => return format!("  split not checked ({ABSENT})"),
+    };
+    if check.mismatch {
+        let text = format!(
+            "✗ THE SPLIT IS BROKEN (sample ratio {p}): assignment or delivery loses some users, \
+             so nothing below can be trusted"
+        );
+        format!("  {}", layout.paint(&text, Tone::Bad))
+    } else {
+        format!("  {} (sample ratio {p})", layout.paint("✓ split as configured", Tone::Good))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+
+    #[test]
+    fn exposures_are_aligned_and_shares_add_up() {
+        let text = heading(&fixture::results(), &fixture::experiment(), Layout::plain());
+        assert!(text.contains("  control    3,872 users  (80.0 %)  6,200 outcomes\n"), "{text}");
+        assert!(text.contains("  treatment    968 users  (20.0 %)  1,550 outcomes\n"), "{text}");
+    }
+
+    #[test]
+    fn a_broken_split_shouts() {
+        let mut results = fixture::results();
+        results.sample_ratio =
+            Some(SampleRatioCheck { p_value: Some(1e-9), mismatch: true, ..Default::default() });
+        let text = heading(&results, &fixture::experiment(), Layout::plain());
+        assert!(text.contains("THE SPLIT IS BROKEN (sample ratio p < 0.0001 for one look)"));
+    }
+
+    #[test]
+    fn without_units_there_is_no_share() {
+        let mut results = fixture::results();
+        for exposure in &mut results.exposures {
+            exposure.units = 0;
+        }
+        results.sample_ratio = Some(SampleRatioCheck::default());
+        let text = heading(&results, &fixture::experiment(), Layout::plain());
+        assert!(text.contains("(–)") && text.contains("split not checked"), "{text}");
+    }
+}

@@ -1,0 +1,89 @@
+//! JSON values as YAML that a person likes to read and `apply` reads back.
+
+use serde_json::Value;
+
+/// A value as a YAML document, with a final line feed.
+pub(super) fn to_yaml(value: &Value) -> String {
+    let mut text = String::new();
+    write(value, 0, &mut text);
+    text
+}
+
+fn write(value: &Value, depth: usize, text: &mut String) {
+    let indent = "  ".repeat(depth);
+    match value {
+        Value::Object(fields) if !fields.is_empty() => {
+            for (name, value) in fields {
+                text.push_str(&format!("{indent}{}:", scalar(name)));
+                write_after(value, depth + 1, text);
+            }
+        }
+        Value::Array(items) if !items.is_empty() => {
+            for item in items {
+                let mut block = String::new();
+                write(item, depth + 1, &mut block);
+                // The first line of the item moves up behind its dash.
+                text.push_str(&format!("{indent}- {}", block.trim_start()));
+            }
+        }
+        leaf => text.push_str(&format!("{indent}{}\n", flow(leaf))),
+    }
+}
+
+fn write_after(value: &Value, depth: usize, text: &mut String) {
+    let nested = matches!(value, Value::Object(fields) if !fields.is_empty())
+        || matches!(value, Value::Array(items) if !items.is_empty());
+    if nested {
+        text.push('\n');
+        write(value, depth, text);
+    } else {
+        text.push_str(&format!(" {}\n", flow(value)));
+    }
+}
+
+fn flow(value: &Value) -> String {
+    match value {
+        Value::String(text) => scalar(text),
+        other => other.to_string(),
+    }
+}
+
+/// Bare where that can only be read as a text; JSON's quoting, which YAML shares, otherwise.
+fn scalar(text: &str) -> String {
+    let first = text.chars().next().is_some_and(|first| first.is_ascii_alphabetic());
+    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "_-./ ".contains(c));
+    let words = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
+    let word = words.contains(&text.to_ascii_lowercase().as_str());
+    if first && plain && !word && !text.ends_with(' ') {
+        text.to_owned()
+    } else {
+        Value::from(text).to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let value = json!({
+            "id": "support-bot",
+            "tricky": ["yes", "1.5", "", "a: b", "# no", "null", "ü", "line\nfeed", "tail "],
+            "labels": {},
+            "list": [],
+            "variants": [{"id": "a", "weight": 8000, "value": {"x": [1, 2.5]}}, {"id": "b"}],
+        });
+        let text = to_yaml(&value);
+        let back: Value = serde_saphyr::from_str(&text).unwrap();
+        assert_eq!(back, value, "{text}");
+    }
+
+    #[test]
+    fn it_reads_well() {
+        let text = to_yaml(&json!({"a": {"b": "some words"}, "c": [{"d": 1, "e": true}]}));
+        assert_eq!(text, "a:\n  b: some words\nc:\n  - d: 1\n    e: true\n");
+    }
+}

@@ -1,0 +1,350 @@
+//! The settings of `tiebreak serve`: flags, environment variables `TIEBREAK_...` and keys of a
+//! configuration file, in this order of precedence.
+//!
+//! A key of the file is the name of the flag. The file (YAML) becomes the defaults of the flags
+//! before the command line is parsed, so one parser checks all three and one help text shows
+//! them. No room below `server` knows this one.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args, Command, ValueEnum};
+
+use crate::domain::experiment::ShardCount;
+use crate::service;
+use crate::store::redis::{InvalidPrefix, Prefix};
+use crate::telemetry::{self, LogFormat};
+
+/// What `tiebreak serve` can be told.
+#[derive(Debug, Clone, Args)]
+pub struct ServeArgs {
+    /// Where gRPC is served.
+    #[arg(long, env = "TIEBREAK_GRPC_LISTEN", default_value = "127.0.0.1:50051", value_name = "ADDR")]
+    grpc_listen: SocketAddr,
+    /// Where /livez and /readyz are served.
+    #[arg(long, env = "TIEBREAK_HTTP_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR")]
+    http_listen: SocketAddr,
+    /// Where experiments and counters are kept: embedded:DIR, memory: or redis://HOST:PORT/DB.
+    #[arg(
+        long,
+        env = "TIEBREAK_STORE",
+        hide_env_values = true,
+        default_value = "embedded:./tiebreak-data",
+        value_name = "URL"
+    )]
+    store: StoreLocation,
+    /// What all keys in Redis start with.
+    #[arg(long, env = "TIEBREAK_REDIS_PREFIX", default_value = "tiebreak", value_name = "TEXT",
+        value_parser = prefix)]
+    redis_prefix: Prefix,
+    /// For how long an event id is remembered at least, for instance 7d or 36h.
+    #[arg(long, env = "TIEBREAK_DEDUP_WINDOW", default_value = "7d", value_name = "TIME",
+        value_parser = humantime::parse_duration)]
+    dedup_window: Duration,
+    /// Into how many shards the counters of a new experiment are spread: a power of two up to 64.
+    #[arg(long, env = "TIEBREAK_SHARDS", default_value = "1", value_name = "N", value_parser = shards)]
+    shards: ShardCount,
+    /// Where traces go: an OTLP/gRPC collector, for instance http://localhost:4317.
+    #[arg(long, env = "TIEBREAK_OTLP_ENDPOINT", value_name = "URL")]
+    otlp_endpoint: Option<String>,
+    /// The project that traces without a caller's trace are filed under.
+    #[arg(long, env = "TIEBREAK_TELEMETRY_PROJECT", default_value = "tiebreak", value_name = "NAME")]
+    telemetry_project: String,
+    /// Share of the traces that start here to record; a caller's own decision is honoured.
+    #[arg(long, env = "TIEBREAK_TRACE_SAMPLE_RATIO", default_value = "0.01", value_name = "0..1")]
+    trace_sample_ratio: f64,
+    /// How a log line looks.
+    #[arg(long, env = "TIEBREAK_LOG_FORMAT", default_value = "human")]
+    log_format: LogStyle,
+    /// Which log lines are written, in the syntax of RUST_LOG.
+    #[arg(long, env = "TIEBREAK_LOG_FILTER", default_value = "info", value_name = "FILTER")]
+    log_filter: String,
+    /// How long a shutdown waits for calls in flight.
+    #[arg(long, env = "TIEBREAK_DRAIN_DEADLINE", default_value = "10s", value_name = "TIME",
+        value_parser = humantime::parse_duration)]
+    drain_deadline: Duration,
+    /// A YAML file whose keys are the names of these flags.
+    #[arg(long, env = CONFIG_VARIABLE, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+const CONFIG_VARIABLE: &str = "TIEBREAK_CONFIG";
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogStyle {
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+fn prefix(text: &str) -> Result<Prefix, InvalidPrefix> {
+    Prefix::try_from(text.to_owned())
+}
+
+fn shards(text: &str) -> Result<ShardCount, String> {
+    let number: u32 = text.parse().map_err(|_| "must be a number".to_owned())?;
+    ShardCount::try_from(number).map_err(|error| error.to_string())
+}
+
+/// Where the store is.
+#[derive(Clone, PartialEq, Eq)]
+pub enum StoreLocation {
+    /// In this process only: gone when it ends.
+    Memory,
+    /// In a directory of this machine.
+    Embedded(PathBuf),
+    /// In a Redis server. The URL may hold a password.
+    Redis(String),
+}
+
+impl FromStr for StoreLocation {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (scheme, rest) = text.split_once(':').unwrap_or((text, ""));
+        match scheme {
+            "memory" => Ok(Self::Memory),
+            "embedded" if rest.is_empty() => Err("embedded: needs a directory".to_owned()),
+            "embedded" => Ok(Self::Embedded(PathBuf::from(rest))),
+            "redis" | "redis+unix" | "unix" => Ok(Self::Redis(text.to_owned())),
+            "rediss" | "redis+cluster" => Err(format!("{scheme}:// is not supported yet")),
+            _ => Err("must be embedded:DIR, memory: or redis://HOST:PORT/DB".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for StoreLocation {
+    /// Without the user and password of a URL.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => f.write_str("memory:"),
+            Self::Embedded(path) => write!(f, "embedded:{}", path.display()),
+            Self::Redis(url) => match (url.split_once("://"), url.rsplit_once('@')) {
+                (Some((scheme, _)), Some((_, host))) => write!(f, "{scheme}://***@{host}"),
+                _ => f.write_str(url),
+            },
+        }
+    }
+}
+
+impl fmt::Debug for StoreLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StoreLocation({self})")
+    }
+}
+
+/// Everything a server needs to know.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where gRPC is served.
+    pub grpc_listen: SocketAddr,
+    /// Where HTTP is served.
+    pub http_listen: SocketAddr,
+    /// Where the store is.
+    pub store: StoreLocation,
+    /// What all keys in Redis start with.
+    pub redis_prefix: Prefix,
+    /// For how long an event id is remembered at least.
+    pub dedup_window: Duration,
+    /// Of the use cases.
+    pub service: service::Options,
+    /// Of logs and traces.
+    pub telemetry: telemetry::Options,
+    /// How long a shutdown waits for calls in flight.
+    pub drain_deadline: Duration,
+}
+
+impl Settings {
+    /// A server of this machine's own on free ports: for `demo` and for tests.
+    #[must_use]
+    pub fn local(store: StoreLocation) -> Self {
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            grpc_listen: any_port,
+            http_listen: any_port,
+            store,
+            redis_prefix: Prefix::default(),
+            dedup_window: Duration::from_secs(7 * 24 * 3_600),
+            service: service::Options::default(),
+            telemetry: telemetry::Options::default(),
+            drain_deadline: Duration::from_secs(10),
+        }
+    }
+}
+
+impl From<ServeArgs> for Settings {
+    fn from(args: ServeArgs) -> Self {
+        Self {
+            grpc_listen: args.grpc_listen,
+            http_listen: args.http_listen,
+            store: args.store,
+            redis_prefix: args.redis_prefix,
+            dedup_window: args.dedup_window,
+            service: service::Options { shards: args.shards, ..service::Options::default() },
+            telemetry: telemetry::Options {
+                otlp_endpoint: args.otlp_endpoint,
+                project: args.telemetry_project,
+                log_format: match args.log_format {
+                    LogStyle::Human => LogFormat::Human,
+                    LogStyle::Json => LogFormat::Json,
+                },
+                log_filter: args.log_filter,
+                sample_ratio: args.trace_sample_ratio,
+            },
+            drain_deadline: args.drain_deadline,
+        }
+    }
+}
+
+/// Why a configuration file is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It cannot be read.
+    #[error("cannot read the configuration file {path}")]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is no YAML map of settings.
+    #[error("the configuration file {path} is no map from settings to values: {problem}")]
+    Malformed {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        problem: String,
+    },
+    /// It names a setting that there is not.
+    #[error("the configuration file has no setting '{0}'; `tiebreak serve --help` lists them all")]
+    Unknown(String),
+}
+
+/// `command` with the settings of the configuration file, if one is named, as defaults of its
+/// subcommand `serve`.
+///
+/// # Errors
+/// [`ConfigError`].
+pub fn with_file(
+    command: Command,
+    arguments: &[OsString],
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<Command, ConfigError> {
+    let Some(path) = file_named(arguments).or_else(|| variable(CONFIG_VARIABLE)) else {
+        return Ok(command);
+    };
+    let path = PathBuf::from(path);
+    let text = std::fs::read_to_string(&path)
+        .map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?;
+    with_defaults(command, &parse(&path, &text)?)
+}
+
+fn file_named(arguments: &[OsString]) -> Option<OsString> {
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        if argument == "--config" {
+            return rest.next().cloned();
+        }
+        if let Some(path) = argument.to_str().and_then(|text| text.strip_prefix("--config=")) {
+            return Some(path.into());
+        }
+    }
+    None
+}
+
+fn parse(path: &Path, text: &str) -> Result<BTreeMap<String, Scalar>, ConfigError> {
+    serde_saphyr::from_str(text).map_err(|error| ConfigError::Malformed {
+        path: path.to_owned(),
+        problem: error.to_string(),
+    })
+}
+
+/// A value of the file; whatever it is, the flag's parser reads it as text.
+#[derive(Debug, serde::Deserialize)]
+#[serde(untagged)]
+enum Scalar {
+    Whole(i64),
+    Number(f64),
+    Text(String),
+}
+
+impl fmt::Display for Scalar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(number) => number.fmt(f),
+            Self::Number(number) => number.fmt(f),
+            Self::Text(text) => text.fmt(f),
+        }
+    }
+}
+
+fn with_defaults(
+    command: Command,
+    settings: &BTreeMap<String, Scalar>,
+) -> Result<Command, ConfigError> {
+    let known = |serve: &Command, name: &str| {
+        serve.get_arguments().find(|arg| arg.get_long() == Some(name)).map(|arg| arg.get_id().clone())
+    };
+    let mut defaults = Vec::new();
+    for (name, value) in settings {
+        let id = command.find_subcommand("serve").and_then(|serve| known(serve, name));
+        let id = id.filter(|id| id != "config");
+        defaults.push((id.ok_or_else(|| ConfigError::Unknown(name.clone()))?, value.to_string()));
+    }
+    Ok(command.mut_subcommand("serve", |serve| {
+        defaults.into_iter().fold(serve, |serve, (id, value)| {
+            serve.mut_arg(id, |arg| arg.default_value(value))
+        })
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::FromArgMatches;
+
+    use super::*;
+
+    fn settings(file: &str, arguments: &[&str]) -> Result<Settings, String> {
+        let serve = ServeArgs::augment_args(Command::new("serve"));
+        let command = Command::new("tiebreak").subcommand(serve);
+        let parsed = parse(Path::new("test.yaml"), file).map_err(|error| error.to_string())?;
+        let command = with_defaults(command, &parsed).map_err(|error| error.to_string())?;
+        let all = ["tiebreak", "serve"].iter().chain(arguments);
+        let matches = command.try_get_matches_from(all).map_err(|error| error.to_string())?;
+        let serve = matches.subcommand_matches("serve").ok_or("no serve")?;
+        Ok(ServeArgs::from_arg_matches(serve).map_err(|error| error.to_string())?.into())
+    }
+
+    #[test]
+    fn a_flag_beats_the_file_and_the_file_beats_the_default() {
+        let file = "store: 'memory:'\nshards: 4\ntrace-sample-ratio: 0.5\ngrpc-listen: 127.0.0.1:1\n";
+        let settings = settings(file, &["--shards", "8"]).unwrap();
+        assert_eq!(settings.store, StoreLocation::Memory);
+        assert_eq!(settings.service.shards.get(), 8);
+        assert!((settings.telemetry.sample_ratio - 0.5).abs() < 1e-12);
+        assert_eq!(settings.grpc_listen.port(), 1);
+        assert_eq!(settings.http_listen.port(), 8080);
+    }
+
+    #[test]
+    fn faults_of_the_file_are_named() {
+        assert!(settings("shard: 4\n", &[]).unwrap_err().contains("'shard'"));
+        assert!(settings("shards: 3\n", &[]).unwrap_err().contains("power of two"));
+        assert!(settings("- a\n", &[]).unwrap_err().contains("test.yaml"));
+        assert!(settings("config: other.yaml\n", &[]).is_err());
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        let location: StoreLocation = "redis://user:secret@host:6379/1".parse().unwrap();
+        assert_eq!(location.to_string(), "redis://***@host:6379/1");
+        assert!(!format!("{location:?}").contains("secret"));
+        assert!("postgres://x".parse::<StoreLocation>().is_err());
+    }
+}

@@ -1,0 +1,259 @@
+//! Bind, build, serve, drain.
+//!
+//! The listeners are bound before anything is built, so that a port in use is an error at once
+//! and a test can ask for port 0. Every task lives in one set: when one ends before it should, the
+//! server ends with its error. A shutdown turns readiness off, lets calls in flight finish, writes
+//! the exposures that wait, and gives up at the deadline.
+
+mod open;
+mod program;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
+use tonic::transport::server::TcpIncoming;
+
+use crate::config::Settings;
+use crate::http::{self, Readiness, Ready};
+use crate::rpc;
+use crate::service::{ExposureRecorder, Service, ServiceError};
+use crate::store::{Store, StoreError};
+use crate::telemetry::{Telemetry, TelemetryError};
+
+pub use self::program::{Failure, client, program};
+
+/// Why a server did not start, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Bind {
+        /// Which one.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The store cannot be opened.
+    #[error("cannot open the store {location}")]
+    Store {
+        /// Which one, without secrets.
+        location: String,
+        /// Why.
+        source: StoreError,
+    },
+    /// The experiments cannot be read.
+    #[error("cannot read the experiments from the store")]
+    Catalog(#[source] ServiceError),
+    /// gRPC failed.
+    #[error("the gRPC server failed")]
+    Grpc(#[source] tonic::transport::Error),
+    /// HTTP failed.
+    #[error("the HTTP server failed")]
+    Http(#[source] std::io::Error),
+    /// A task panicked: a bug.
+    #[error("a task of the server died")]
+    Task(#[source] JoinError),
+    /// Logs or traces did not start or end.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    /// Calls were still in flight at the deadline.
+    #[error("calls were still in flight after {0:?} and were cut off")]
+    DrainDeadline(Duration),
+}
+
+/// The sockets of a server.
+#[derive(Debug)]
+pub struct Listeners {
+    grpc: TcpListener,
+    http: TcpListener,
+}
+
+impl Listeners {
+    /// Binds both addresses.
+    ///
+    /// # Errors
+    /// [`ServerError::Bind`].
+    pub async fn bind(settings: &Settings) -> Result<Self, ServerError> {
+        Ok(Self { grpc: bind(settings.grpc_listen).await?, http: bind(settings.http_listen).await? })
+    }
+
+    /// Where they are: gRPC, HTTP.
+    ///
+    /// # Errors
+    /// [`ServerError::Http`] when the system does not tell.
+    pub fn addresses(&self) -> Result<(SocketAddr, SocketAddr), ServerError> {
+        let address = |listener: &TcpListener| listener.local_addr().map_err(ServerError::Http);
+        Ok((address(&self.grpc)?, address(&self.http)?))
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, ServerError> {
+    TcpListener::bind(address).await.map_err(|source| ServerError::Bind { address, source })
+}
+
+/// Serves until `shutdown` resolves or a part fails; then drains.
+///
+/// # Errors
+/// [`ServerError`].
+pub async fn serve(
+    settings: &Settings,
+    listeners: Listeners,
+    telemetry: &Telemetry,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServerError> {
+    let store = open::store(settings).await?;
+    run(settings, store, listeners, telemetry, shutdown).await
+}
+
+async fn run(
+    settings: &Settings,
+    store: Arc<dyn Store>,
+    listeners: Listeners,
+    telemetry: &Telemetry,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServerError> {
+    let (service, recorder) = Service::new(store, settings.service.clone());
+    let service = Arc::new(service);
+    service.refresh().await.map_err(ServerError::Catalog)?;
+    let (grpc_address, http_address) = listeners.addresses()?;
+    let readiness = Announcement::new();
+    let (stop, stopping) = watch::channel(false);
+    let mut tasks = Tasks::default();
+    let health = readiness.grpc.subscribe();
+    tasks.serve_grpc(listeners.grpc, Arc::clone(&service), telemetry, health, &stopping);
+    tasks.serve_http(listeners.http, &readiness.http, &stopping);
+    tasks.follow_catalog(service, &stopping);
+    tasks.record_exposures(recorder);
+    readiness.announce(Ready::Yes);
+    tracing::info!(grpc = %grpc_address, http = %http_address, store = %settings.store, "serving");
+    tokio::select! {
+        () = shutdown => {}
+        failed = tasks.first_to_end() => return failed,
+    }
+    tracing::info!("draining");
+    readiness.announce(Ready::No("draining".to_owned()));
+    // Nobody listens any more only if every task has ended, which is what is wanted.
+    stop.send_replace(true);
+    let deadline = settings.drain_deadline;
+    match tokio::time::timeout(deadline, tasks.all()).await {
+        Ok(ended) => ended,
+        Err(_) => Err(ServerError::DrainDeadline(deadline)),
+    }
+}
+
+/// Tells both edges whether traffic should come.
+struct Announcement {
+    http: Readiness,
+    grpc: watch::Sender<bool>,
+}
+
+impl Announcement {
+    fn new() -> Self {
+        Self { http: Readiness::new(), grpc: watch::Sender::new(false) }
+    }
+
+    fn announce(&self, ready: Ready) {
+        self.grpc.send_replace(ready == Ready::Yes);
+        self.http.set(ready);
+    }
+}
+
+/// Everything that runs beside the caller. Dropping it ends them all.
+#[derive(Default)]
+struct Tasks(JoinSet<Result<(), ServerError>>);
+
+impl Tasks {
+    fn serve_grpc(
+        &mut self,
+        listener: TcpListener,
+        service: Arc<Service>,
+        telemetry: &Telemetry,
+        ready: watch::Receiver<bool>,
+        stopping: &watch::Receiver<bool>,
+    ) {
+        let routes = rpc::routes(service, ready);
+        let server = rpc::limits(tonic::transport::Server::builder())
+            .layer(telemetry.rpc_spans())
+            .add_routes(routes.services);
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let stop = stopped(stopping.clone());
+        self.0.spawn(async move {
+            server
+                .serve_with_incoming_shutdown(incoming, stop)
+                .await
+                .map_err(ServerError::Grpc)
+        });
+        let stop = stopped(stopping.clone());
+        self.0.spawn(async move {
+            tokio::select! {
+                () = routes.health => {}
+                () = stop => {}
+            }
+            Ok(())
+        });
+    }
+
+    fn serve_http(
+        &mut self,
+        listener: TcpListener,
+        readiness: &Readiness,
+        stopping: &watch::Receiver<bool>,
+    ) {
+        let router = http::router(readiness.clone());
+        let stop = stopped(stopping.clone());
+        self.0.spawn(async move {
+            let server = axum::serve(listener, router).with_graceful_shutdown(stop);
+            server.await.map_err(ServerError::Http)
+        });
+    }
+
+    fn follow_catalog(&mut self, service: Arc<Service>, stopping: &watch::Receiver<bool>) {
+        let stop = stopped(stopping.clone());
+        self.0.spawn(async move {
+            let mut healthy = true;
+            let follow = service.follow(|refreshed| match refreshed {
+                Ok(()) => healthy = true,
+                // Once per outage: the poll goes on every second.
+                Err(error) if healthy => {
+                    healthy = false;
+                    tracing::warn!(%error, "the store does not answer; assigning from the last snapshot");
+                }
+                Err(_) => {}
+            });
+            tokio::select! {
+                () = follow => {}
+                () = stop => {}
+            }
+            Ok(())
+        });
+    }
+
+    fn record_exposures(&mut self, recorder: ExposureRecorder) {
+        self.0.spawn(async move {
+            recorder.run().await;
+            Ok(())
+        });
+    }
+
+    /// While serving no task ends, except by failing.
+    async fn first_to_end(&mut self) -> Result<(), ServerError> {
+        self.0.join_next().await.map_or(Ok(()), |ended| ended.map_err(ServerError::Task)?)
+    }
+
+    async fn all(&mut self) -> Result<(), ServerError> {
+        while let Some(ended) = self.0.join_next().await {
+            ended.map_err(ServerError::Task)??;
+        }
+        Ok(())
+    }
+}
+
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    // An error means that the server is gone, which is a stop as well.
+    let _gone = stopping.wait_for(|stop| *stop).await;
+}

@@ -1,0 +1,34 @@
+//! Opens the store that the settings name.
+
+use std::sync::Arc;
+
+use crate::config::{Settings, StoreLocation};
+use crate::server::ServerError;
+use crate::store::embedded::{self, EmbeddedStore};
+use crate::store::redis::{self, RedisStore};
+use crate::store::{Store, StoreError};
+
+pub(super) async fn store(settings: &Settings) -> Result<Arc<dyn Store>, ServerError> {
+    let refused = |source: StoreError| ServerError::Store {
+        location: settings.store.to_string(),
+        source,
+    };
+    let embedded =
+        embedded::Options { dedup_window: settings.dedup_window, ..embedded::Options::default() };
+    match &settings.store {
+        StoreLocation::Memory => {
+            Ok(Arc::new(EmbeddedStore::in_memory(embedded).map_err(refused)?))
+        }
+        StoreLocation::Embedded(path) => {
+            Ok(Arc::new(EmbeddedStore::open(path, embedded).map_err(refused)?))
+        }
+        StoreLocation::Redis(url) => {
+            let options = redis::Options {
+                prefix: settings.redis_prefix.clone(),
+                dedup_window: settings.dedup_window,
+                ..redis::Options::default()
+            };
+            Ok(Arc::new(RedisStore::connect(url, options).await.map_err(refused)?))
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! The one thread that changes the embedded store: group commit.
+//!
+//! It takes everything that waits, decides it on top of the state, has the journal write it with
+//! one fsync, makes it visible and answers. While it waits for the disk the next group gathers,
+//! so the price of an fsync is shared by as many callers as there are, and nobody waits for a
+//! timer.
+
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::sync::oneshot;
+
+use crate::domain::counter::{Event, ShardKey};
+use crate::domain::experiment::{Experiment, Revision};
+use crate::domain::id::ExperimentId;
+use crate::store::embedded::clock::Windows;
+use crate::store::embedded::journal::Journal;
+use crate::store::embedded::state::{Change, State};
+use crate::store::{Applied, StoreError};
+
+/// Most requests in one group: bounds the memory of a group and the wait for its answer.
+const GROUP_REQUESTS: usize = 1_024;
+
+pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// What callers ask for.
+#[derive(Debug)]
+pub(super) enum Request {
+    Apply {
+        shard: ShardKey,
+        events: Vec<Event>,
+        answer: Answer<Vec<Applied>>,
+    },
+    Put {
+        experiment: Box<Experiment>,
+        expected: Option<Revision>,
+        answer: Answer<()>,
+    },
+    Remove {
+        id: ExperimentId,
+        expected: Revision,
+        shards: Vec<ShardKey>,
+        answer: Answer<()>,
+    },
+}
+
+/// An earlier write failed. What is on disk is no longer known, so that going on could promise
+/// what a restart does not find: only a restart, which reads the disk, heals this.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("refusing writes until a restart, because an earlier write failed: {0}")]
+struct Broken(String);
+
+/// Owns the journal; the only one to write to the state.
+#[derive(Debug)]
+pub(super) struct Committer<J> {
+    state: Arc<RwLock<State>>,
+    journal: J,
+    windows: Windows,
+    broken: Option<Broken>,
+}
+
+/// Batches that will be committed together.
+struct Group {
+    change: Change,
+    answers: Vec<(Answer<Vec<Applied>>, Vec<Applied>)>,
+}
+
+impl<J: Journal> Committer<J> {
+    pub(super) fn new(state: Arc<RwLock<State>>, journal: J, windows: Windows) -> Self {
+        Self { state, journal, windows, broken: None }
+    }
+
+    /// Works until the queue is closed and empty.
+    pub(super) fn run(mut self, queue: &Receiver<Request>) {
+        while let Ok(first) = queue.recv() {
+            let waiting = queue.try_iter().take(GROUP_REQUESTS - 1);
+            self.serve(std::iter::once(first).chain(waiting));
+        }
+    }
+
+    /// Requests take effect in the order they came; a change of a record ends a group.
+    fn serve(&mut self, requests: impl Iterator<Item = Request>) {
+        let mut group = self.open_group();
+        for request in requests {
+            match request {
+                Request::Apply { shard, events, answer } => {
+                    self.admit(&mut group, &shard, &events, answer);
+                }
+                Request::Put { experiment, expected, answer } => {
+                    let ended = std::mem::replace(&mut group, self.open_group());
+                    self.commit(ended);
+                    reply(answer, self.put(*experiment, expected));
+                }
+                Request::Remove { id, expected, shards, answer } => {
+                    let ended = std::mem::replace(&mut group, self.open_group());
+                    self.commit(ended);
+                    reply(answer, self.remove(&id, expected, &shards));
+                }
+            }
+        }
+        self.commit(group);
+    }
+
+    fn open_group(&self) -> Group {
+        Group { change: Change::new(self.windows.current()), answers: Vec::new() }
+    }
+
+    fn admit(
+        &self,
+        group: &mut Group,
+        shard: &ShardKey,
+        events: &[Event],
+        answer: Answer<Vec<Applied>>,
+    ) {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        match group.change.admit(&state, shard, events) {
+            Ok(applied) => group.answers.push((answer, applied)),
+            Err(refused) => reply(answer, Err(refused)),
+        }
+    }
+
+    /// Answers go out after the write, also to those whose events were all duplicates: what they
+    /// are duplicates of may be in this very group.
+    fn commit(&mut self, group: Group) {
+        let Group { change, answers } = group;
+        let written = if change.is_empty() { Ok(()) } else { self.write(change) };
+        for (answer, applied) in answers {
+            reply(answer, written.clone().map(|()| applied).map_err(StoreError::unavailable));
+        }
+    }
+
+    fn write(&mut self, change: Change) -> Result<(), Broken> {
+        if let Some(broken) = &self.broken {
+            return Err(broken.clone());
+        }
+        self.journal.append(&change).map_err(|error| self.give_up(&error))?;
+        self.state.write().unwrap_or_else(PoisonError::into_inner).absorb(change);
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let settled = self.journal.settle(&state);
+        drop(state);
+        // The change is on disk whatever became of the housekeeping: its callers hear of success.
+        if let Err(error) = settled {
+            self.give_up(&error);
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, experiment: Experiment, expected: Option<Revision>) -> Result<(), StoreError> {
+        let version = self.next_version(experiment.id(), expected)?;
+        let written = self.journal.put(&experiment, version);
+        written.map_err(|error| StoreError::unavailable(self.give_up(&error)))?;
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.version = version;
+        state.records.insert(experiment.id().clone(), experiment);
+        Ok(())
+    }
+
+    fn remove(
+        &mut self,
+        id: &ExperimentId,
+        expected: Revision,
+        shards: &[ShardKey],
+    ) -> Result<(), StoreError> {
+        let version = self.next_version(id, Some(expected))?;
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let written = self.journal.remove(&state, id, shards, version);
+        drop(state);
+        written.map_err(|error| StoreError::unavailable(self.give_up(&error)))?;
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.version = version;
+        state.records.remove(id);
+        for shard in shards {
+            state.shards.remove(shard);
+        }
+        Ok(())
+    }
+
+    /// The catalog's version after a change of a record that is where the caller expects it.
+    fn next_version(
+        &self,
+        id: &ExperimentId,
+        expected: Option<Revision>,
+    ) -> Result<u64, StoreError> {
+        if let Some(broken) = &self.broken {
+            return Err(StoreError::unavailable(broken.clone()));
+        }
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let actual = state.records.get(id).map(|experiment| experiment.revision);
+        if actual != expected {
+            return Err(StoreError::Conflict { expected, actual });
+        }
+        Ok(state.version + 1)
+    }
+
+    fn give_up(&mut self, error: &StoreError) -> Broken {
+        let broken = Broken(with_causes(error));
+        tracing::error!(cause = %broken.0, "the store's journal failed; refusing writes");
+        self.broken.insert(broken).clone()
+    }
+}
+
+/// A caller that no longer waits has been cancelled; that is its own affair.
+fn reply<T>(answer: Answer<T>, result: Result<T, StoreError>) {
+    drop(answer.send(result));
+}
+
+fn with_causes(error: &StoreError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}

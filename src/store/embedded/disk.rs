@@ -1,0 +1,231 @@
+//! The embedded store's directory: a log of what was added, and checkpoints of the rows.
+//!
+//! Every group of batches is one atomic write with one fsync: a log record and the fingerprints
+//! it made known. When the log has grown, the rows that changed since the last checkpoint are
+//! written and the log is deleted, again in one atomic write; so a row on disk and the log that
+//! follows it never overlap, whenever the process dies. Opening reads the rows, the fingerprints
+//! that still matter and then the log.
+//!
+//! Data of a removed experiment may be large and is deleted in steps. The first, atomic one also
+//! notes what is being erased; opening finishes what a crash interrupted.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, OwnedWriteBatch as WriteBatch};
+
+use crate::domain::counter::ShardKey;
+use crate::domain::experiment::Experiment;
+use crate::domain::id::ExperimentId;
+use crate::store::embedded::clock::Window;
+use crate::store::embedded::format;
+use crate::store::embedded::journal::Journal;
+use crate::store::embedded::load;
+use crate::store::embedded::state::{Change, State};
+use crate::store::{StoreError, codec};
+
+/// Most keys deleted in one step.
+const STEP: usize = 10_000;
+
+/// An open directory.
+pub(super) struct Disk {
+    pub(super) database: Database,
+    pub(super) meta: Keyspace,
+    pub(super) records: Keyspace,
+    pub(super) log: Keyspace,
+    pub(super) rows: Keyspace,
+    pub(super) units: Keyspace,
+    pub(super) events: Keyspace,
+    pub(super) erasing: Keyspace,
+    /// Number of the next log record.
+    pub(super) next: u64,
+    /// Bytes of log that a restart would replay.
+    pub(super) log_bytes: u64,
+    /// A checkpoint is due when the log is longer.
+    log_limit: u64,
+    /// Rows that the log changes.
+    pub(super) dirty: BTreeSet<(ShardKey, String)>,
+    /// Expired fingerprints that the next checkpoint deletes: twice as many as were added since
+    /// the last one, so that it catches up without ever stalling the store.
+    expiring: usize,
+    window: Window,
+}
+
+/// The directory belongs to somebody else.
+#[derive(Debug, thiserror::Error)]
+#[error("another process has the data directory {0} open")]
+struct InUse(String);
+
+impl Disk {
+    /// Opens or creates a directory and reads what it holds.
+    pub(super) fn open(
+        path: &Path,
+        log_limit: u64,
+        now: Window,
+    ) -> Result<(Self, State), StoreError> {
+        let database = Database::builder(path).open().map_err(|error| match error {
+            fjall::Error::Locked => StoreError::unavailable(InUse(path.display().to_string())),
+            fjall::Error::JournalRecovery(_)
+            | fjall::Error::InvalidVersion(_)
+            | fjall::Error::Unrecoverable => format::corrupt(&error.to_string()),
+            other => StoreError::unavailable(other),
+        })?;
+        let keyspace = |name| {
+            let opened = database.keyspace(name, KeyspaceCreateOptions::default);
+            opened.map_err(StoreError::unavailable)
+        };
+        let mut disk = Self {
+            meta: keyspace("meta")?,
+            records: keyspace("records")?,
+            log: keyspace("log")?,
+            rows: keyspace("rows")?,
+            units: keyspace("units")?,
+            events: keyspace("events")?,
+            erasing: keyspace("erasing")?,
+            database,
+            next: 0,
+            log_bytes: 0,
+            log_limit,
+            dirty: BTreeSet::new(),
+            expiring: STEP,
+            window: now,
+        };
+        let state = load::load(&mut disk)?;
+        Ok((disk, state))
+    }
+
+    pub(super) fn window(&self) -> Window {
+        self.window
+    }
+
+    pub(super) fn batch(&self) -> WriteBatch {
+        self.database.batch().durability(Some(PersistMode::SyncData))
+    }
+
+    pub(super) fn commit(batch: WriteBatch) -> Result<(), StoreError> {
+        batch.commit().map_err(StoreError::unavailable)
+    }
+
+    /// Rows as they are now in place of the log. Rows of shards that are being removed are not
+    /// written, so that nothing brings them back.
+    fn checkpoint(
+        &mut self,
+        batch: &mut WriteBatch,
+        state: &State,
+        removed: &[ShardKey],
+    ) -> Result<(), StoreError> {
+        for (key, name) in std::mem::take(&mut self.dirty) {
+            let shard = state.shards.get(&key).filter(|_| !removed.contains(&key));
+            if let Some(row) = shard.and_then(|shard| shard.rows.get(&name)) {
+                batch.insert(&self.rows, format::row(&key, &name), format::counters(row));
+            }
+        }
+        for record in self.log.iter() {
+            batch.remove(&self.log, record.key().map_err(StoreError::unavailable)?);
+        }
+        self.log_bytes = 0;
+        Ok(())
+    }
+
+    fn forget_expired_events(&mut self) -> Result<(), StoreError> {
+        let mut batch = self.database.batch();
+        let expired = ..format::window(self.window.oldest());
+        for event in self.events.range(expired).take(std::mem::replace(&mut self.expiring, STEP)) {
+            batch.remove(&self.events, event.key().map_err(StoreError::unavailable)?);
+        }
+        Self::commit(batch)
+    }
+
+    /// Deletes all data of shards whose removal is noted, then the notes.
+    pub(super) fn erase(&self, shards: &[ShardKey]) -> Result<(), StoreError> {
+        for shard in shards {
+            let key = format::shard(shard);
+            self.erase_prefix(&self.rows, &key)?;
+            self.erase_prefix(&self.units, &key)?;
+            let mut from = format::window(Window(0)).to_vec();
+            while let Some(event) = self.events.range(from.as_slice()..).next() {
+                let event = event.key().map_err(StoreError::unavailable)?;
+                let (window, _) = format::split_window(&event)?;
+                self.erase_prefix(&self.events, &[&format::window(window), &*key].concat())?;
+                from = format::window(Window(window.0.saturating_add(1))).to_vec();
+            }
+        }
+        let mut done = self.batch();
+        for shard in shards {
+            done.remove(&self.erasing, format::shard(shard));
+        }
+        Self::commit(done)
+    }
+
+    /// Without fsync: the note that it is being erased outlives a crash.
+    fn erase_prefix(&self, keyspace: &Keyspace, prefix: &[u8]) -> Result<(), StoreError> {
+        let mut step = self.database.batch();
+        for item in keyspace.prefix(prefix) {
+            step.remove(keyspace, item.key().map_err(StoreError::unavailable)?);
+            if step.len() == STEP {
+                Self::commit(std::mem::replace(&mut step, self.database.batch()))?;
+            }
+        }
+        Self::commit(step)
+    }
+}
+
+impl Journal for Disk {
+    fn append(&mut self, change: &Change) -> Result<(), StoreError> {
+        let record = format::log_record(change)?;
+        self.log_bytes += u64::try_from(record.len()).unwrap_or(u64::MAX);
+        self.window = change.window;
+        let mut batch = self.batch();
+        batch.insert(&self.log, self.next.to_be_bytes(), record);
+        for (key, added) in &change.shards {
+            for unit in &added.units {
+                batch.insert(&self.units, format::unit(key, unit), []);
+            }
+            for event in &added.events {
+                batch.insert(&self.events, format::event(change.window, key, event), []);
+            }
+            self.expiring += 2 * added.events.len();
+            self.dirty.extend(added.sums.keys().map(|row| (key.clone(), row.clone())));
+        }
+        Self::commit(batch)?;
+        self.next += 1;
+        Ok(())
+    }
+
+    fn settle(&mut self, state: &State) -> Result<(), StoreError> {
+        if self.log_bytes < self.log_limit {
+            return Ok(());
+        }
+        let mut batch = self.batch();
+        self.checkpoint(&mut batch, state, &[])?;
+        Self::commit(batch)?;
+        self.forget_expired_events()
+    }
+
+    fn put(&mut self, experiment: &Experiment, version: u64) -> Result<(), StoreError> {
+        let mut batch = self.batch();
+        let id = experiment.id().as_str();
+        batch.insert(&self.records, id.as_bytes(), codec::encode(experiment)?);
+        batch.insert(&self.meta, "version", version.to_be_bytes());
+        Self::commit(batch)
+    }
+
+    fn remove(
+        &mut self,
+        state: &State,
+        id: &ExperimentId,
+        shards: &[ShardKey],
+        version: u64,
+    ) -> Result<(), StoreError> {
+        let mut batch = self.batch();
+        batch.remove(&self.records, id.as_str().as_bytes());
+        batch.insert(&self.meta, "version", version.to_be_bytes());
+        // The log may hold increments of these shards, so it goes in the same write.
+        self.checkpoint(&mut batch, state, shards)?;
+        for shard in shards {
+            batch.insert(&self.erasing, format::shard(shard), []);
+        }
+        Self::commit(batch)?;
+        self.erase(shards)
+    }
+}

@@ -1,0 +1,177 @@
+//! How the embedded store's keys and values look on disk. Pure; every form is tested to come back.
+//!
+//! | keyspace | key | value |
+//! |---|---|---|
+//! | `meta` | `format`, `version` | a big-endian number |
+//! | `records` | experiment id | [`crate::store::codec`] |
+//! | `log` | number, big-endian | increments of one group of batches, added up |
+//! | `rows` | shard, row name | big-endian 64-bit integers |
+//! | `units` | shard, fingerprint | - |
+//! | `events` | window, shard, fingerprint | - |
+//! | `erasing` | shard | - |
+//!
+//! A shard is written as `{experiment} 0x00 {iteration} {shard}`: no experiment id holds a zero
+//! byte, so no shard's key is the beginning of another's.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::bucket::Fingerprint;
+use crate::domain::counter::ShardKey;
+use crate::domain::id::ExperimentId;
+use crate::store::StoreError;
+use crate::store::embedded::clock::Window;
+use crate::store::embedded::state::{Change, Sums};
+
+/// Raised when a directory of this release can no longer be read by the previous one.
+pub(super) const FORMAT: u64 = 1;
+
+pub(super) fn corrupt(what: &str) -> StoreError {
+    StoreError::Corrupt(format!("in the data directory: {what}"))
+}
+
+pub(super) fn shard(key: &ShardKey) -> Vec<u8> {
+    let mut bytes = key.experiment.as_str().as_bytes().to_vec();
+    bytes.push(0);
+    bytes.extend(key.iteration.to_be_bytes());
+    bytes.extend(key.shard.to_be_bytes());
+    bytes
+}
+
+/// The shard at the beginning of a key, and the rest of the key.
+pub(super) fn split_shard(key: &[u8]) -> Result<(ShardKey, &[u8]), StoreError> {
+    let parse = || {
+        let end = key.iter().position(|byte| *byte == 0)?;
+        let (experiment, rest) = key.split_at_checked(end)?;
+        let (iteration, rest) = rest.get(1..)?.split_first_chunk()?;
+        let (shard, rest) = rest.split_first_chunk()?;
+        let experiment = ExperimentId::parse(std::str::from_utf8(experiment).ok()?).ok()?;
+        let (iteration, shard) = (u32::from_be_bytes(*iteration), u32::from_be_bytes(*shard));
+        Some((ShardKey { experiment, iteration, shard }, rest))
+    };
+    parse().ok_or_else(|| corrupt("a key does not start with a shard"))
+}
+
+pub(super) fn row(key: &ShardKey, name: &str) -> Vec<u8> {
+    [shard(key).as_slice(), name.as_bytes()].concat()
+}
+
+pub(super) fn split_row(key: &[u8]) -> Result<(ShardKey, String), StoreError> {
+    let (shard, name) = split_shard(key)?;
+    let name = std::str::from_utf8(name).map_err(|_| corrupt("a row's name is not text"))?;
+    Ok((shard, name.to_owned()))
+}
+
+pub(super) fn unit(key: &ShardKey, unit: &Fingerprint) -> Vec<u8> {
+    [shard(key).as_slice(), unit.as_bytes()].concat()
+}
+
+pub(super) fn split_unit(key: &[u8]) -> Result<(ShardKey, Fingerprint), StoreError> {
+    let (shard, unit) = split_shard(key)?;
+    let unit = <[u8; 16]>::try_from(unit).map_err(|_| corrupt("a fingerprint has no 16 bytes"))?;
+    Ok((shard, Fingerprint::from(unit)))
+}
+
+pub(super) fn window(window: Window) -> [u8; 8] {
+    window.0.to_be_bytes()
+}
+
+pub(super) fn event(in_window: Window, key: &ShardKey, event: &Fingerprint) -> Vec<u8> {
+    [window(in_window).as_slice(), &unit(key, event)].concat()
+}
+
+pub(super) fn split_window(key: &[u8]) -> Result<(Window, &[u8]), StoreError> {
+    let (number, rest) =
+        key.split_first_chunk().ok_or_else(|| corrupt("an event's key has no window"))?;
+    Ok((Window(u64::from_be_bytes(*number)), rest))
+}
+
+pub(super) fn number(bytes: &[u8]) -> Result<u64, StoreError> {
+    let bytes = <[u8; 8]>::try_from(bytes).map_err(|_| corrupt("a number has no 8 bytes"))?;
+    Ok(u64::from_be_bytes(bytes))
+}
+
+pub(super) fn counters(row: &[i64]) -> Vec<u8> {
+    row.iter().flat_map(|counter| counter.to_be_bytes()).collect()
+}
+
+pub(super) fn parse_counters(bytes: &[u8]) -> Result<Vec<i64>, StoreError> {
+    match bytes.as_chunks() {
+        (chunks, []) => Ok(chunks.iter().map(|chunk| i64::from_be_bytes(*chunk)).collect()),
+        _ => Err(corrupt("a row is no whole number of counters")),
+    }
+}
+
+/// What one group of batches added to one shard's rows.
+#[derive(Serialize, Deserialize)]
+struct Logged<'a> {
+    experiment: Cow<'a, str>,
+    iteration: u32,
+    shard: u32,
+    sums: Cow<'a, Sums>,
+}
+
+/// The log record of a change. Fingerprints are not in it: they have keys of their own.
+pub(super) fn log_record(change: &Change) -> Result<Vec<u8>, StoreError> {
+    let shards = change.shards.iter().map(|(key, added)| Logged {
+        experiment: Cow::Borrowed(key.experiment.as_str()),
+        iteration: key.iteration,
+        shard: key.shard,
+        sums: Cow::Borrowed(&added.sums),
+    });
+    postcard::to_stdvec(&shards.collect::<Vec<_>>()).map_err(StoreError::unavailable)
+}
+
+pub(super) fn parse_log_record(bytes: &[u8]) -> Result<Vec<(ShardKey, Sums)>, StoreError> {
+    let logged: Vec<Logged<'_>> =
+        postcard::from_bytes(bytes).map_err(|error| corrupt(&format!("a log record: {error}")))?;
+    let shards = logged.into_iter().map(|Logged { experiment, iteration, shard, sums }| {
+        let experiment = ExperimentId::parse(&experiment)
+            .map_err(|_| corrupt("a log record names no experiment"))?;
+        Ok((ShardKey { experiment, iteration, shard }, sums.into_owned()))
+    });
+    shards.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::embedded::state::ShardChange;
+
+    fn key(shard: u32) -> ShardKey {
+        ShardKey { experiment: ExperimentId::parse("a-b").unwrap(), iteration: 7, shard }
+    }
+
+    #[test]
+    fn keys_come_back() {
+        let fingerprint = Fingerprint::from([0; 16]);
+        assert_eq!(split_shard(&shard(&key(3))).unwrap(), (key(3), [].as_slice()));
+        assert_eq!(split_row(&row(&key(0), "n/v/m")).unwrap(), (key(0), "n/v/m".to_owned()));
+        assert_eq!(split_unit(&unit(&key(1), &fingerprint)).unwrap(), (key(1), fingerprint));
+        let event = event(Window(9), &key(1), &fingerprint);
+        let (window, rest) = split_window(&event).unwrap();
+        assert_eq!((window, split_unit(rest).unwrap()), (Window(9), (key(1), fingerprint)));
+    }
+
+    #[test]
+    fn values_come_back() {
+        let row = vec![i64::MIN, -1, 0, 1, i64::MAX];
+        assert_eq!(parse_counters(&counters(&row)).unwrap(), row);
+        let sums = Sums::from([("n/v/m".to_owned(), [(0, -3), (511, 0)].into())]);
+        let added = ShardChange { sums: sums.clone(), ..ShardChange::default() };
+        let mut change = Change::new(Window(1));
+        change.shards.insert(key(2), added);
+        let record = log_record(&change).unwrap();
+        assert_eq!(parse_log_record(&record).unwrap(), [(key(2), sums)]);
+    }
+
+    #[test]
+    fn what_is_not_ours_is_refused() {
+        assert!(split_shard(b"no-zero-byte").is_err());
+        assert!(split_shard(b"ab\0\0\0").is_err());
+        assert!(split_unit(&[shard(&key(0)).as_slice(), &[1; 15]].concat()).is_err());
+        assert!(parse_counters(&[0; 9]).is_err());
+        assert!(parse_log_record(&[255; 3]).is_err());
+    }
+}

@@ -1,0 +1,57 @@
+//! What makes changes durable, as the committer sees it.
+
+use crate::domain::counter::ShardKey;
+use crate::domain::experiment::Experiment;
+use crate::domain::id::ExperimentId;
+use crate::store::StoreError;
+use crate::store::embedded::state::{Change, State};
+
+/// Writes changes down. When a call returns, what it wrote survives a power cut; when it fails,
+/// what it wrote may or may not be there, and the journal must not be used again.
+pub(super) trait Journal: Send + 'static {
+    /// Writes down what a group of batches adds.
+    fn append(&mut self, change: &Change) -> Result<(), StoreError>;
+
+    /// Called with the state after every change that was appended; the place for housekeeping.
+    fn settle(&mut self, state: &State) -> Result<(), StoreError>;
+
+    /// Writes a record and the catalog's version.
+    fn put(&mut self, experiment: &Experiment, version: u64) -> Result<(), StoreError>;
+
+    /// Deletes a record and the data of shards; `state` still has them.
+    fn remove(
+        &mut self,
+        state: &State,
+        id: &ExperimentId,
+        shards: &[ShardKey],
+        version: u64,
+    ) -> Result<(), StoreError>;
+}
+
+/// For a store that lives in memory alone.
+#[derive(Debug)]
+pub(super) struct Nowhere;
+
+impl Journal for Nowhere {
+    fn append(&mut self, _: &Change) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn settle(&mut self, _: &State) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn put(&mut self, _: &Experiment, _: u64) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn remove(
+        &mut self,
+        _: &State,
+        _: &ExperimentId,
+        _: &[ShardKey],
+        _: u64,
+    ) -> Result<(), StoreError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,92 @@
+//! Opening a directory: from what is on disk to the state it stands for.
+
+use fjall::Guard;
+
+use crate::domain::id::ExperimentId;
+use crate::store::embedded::disk::Disk;
+use crate::store::embedded::format;
+use crate::store::embedded::state::State;
+use crate::store::{StoreError, codec};
+
+/// Reads everything; finishes removals that a crash interrupted.
+pub(super) fn load(disk: &mut Disk) -> Result<State, StoreError> {
+    check_format(disk)?;
+    finish_erasing(disk)?;
+    let mut state = State::default();
+    load_records(disk, &mut state)?;
+    for item in disk.rows.iter() {
+        let (key, row) = pair(item)?;
+        let (shard, name) = format::split_row(&key)?;
+        let rows = &mut state.shards.entry(shard).or_default().rows;
+        rows.insert(name, format::parse_counters(&row)?);
+    }
+    for item in disk.units.iter() {
+        let (shard, unit) = format::split_unit(&pair(item)?.0)?;
+        state.shards.entry(shard).or_default().units.insert(unit);
+    }
+    for item in disk.events.range(format::window(disk.window().oldest())..) {
+        let (key, _) = pair(item)?;
+        let (window, rest) = format::split_window(&key)?;
+        let (shard, event) = format::split_unit(rest)?;
+        let events = &mut state.shards.entry(shard).or_default().events;
+        events.entry(window).or_default().insert(event);
+    }
+    replay(disk, &mut state)?;
+    Ok(state)
+}
+
+fn check_format(disk: &Disk) -> Result<(), StoreError> {
+    let stored = disk.meta.get("format").map_err(StoreError::unavailable)?;
+    let Some(stored) = stored else {
+        let mut batch = disk.batch();
+        batch.insert(&disk.meta, "format", format::FORMAT.to_be_bytes());
+        return Disk::commit(batch);
+    };
+    match format::number(&stored)? {
+        format::FORMAT => Ok(()),
+        other => Err(format::corrupt(&format!(
+            "it is in format {other}; this release reads format {}",
+            format::FORMAT
+        ))),
+    }
+}
+
+fn finish_erasing(disk: &Disk) -> Result<(), StoreError> {
+    let mut shards = Vec::new();
+    for item in disk.erasing.iter() {
+        shards.push(format::split_shard(&pair(item)?.0)?.0);
+    }
+    if shards.is_empty() { Ok(()) } else { disk.erase(&shards) }
+}
+
+fn load_records(disk: &Disk, state: &mut State) -> Result<(), StoreError> {
+    for item in disk.records.iter() {
+        let (key, record) = pair(item)?;
+        let experiment = codec::decode(&record)?;
+        let id: &ExperimentId = experiment.id();
+        if *key != *id.as_str().as_bytes() {
+            return Err(format::corrupt("a record stands under another experiment's name"));
+        }
+        state.records.insert(id.clone(), experiment);
+    }
+    let version = disk.meta.get("version").map_err(StoreError::unavailable)?;
+    state.version = version.map_or(Ok(0), |bytes| format::number(&bytes))?;
+    Ok(())
+}
+
+fn replay(disk: &mut Disk, state: &mut State) -> Result<(), StoreError> {
+    for item in disk.log.iter() {
+        let (number, record) = pair(item)?;
+        for (key, sums) in format::parse_log_record(&record)? {
+            disk.dirty.extend(sums.keys().map(|row| (key.clone(), row.clone())));
+            state.shards.entry(key).or_default().add(&sums);
+        }
+        disk.next = format::number(&number)? + 1;
+        disk.log_bytes += u64::try_from(record.len()).unwrap_or(u64::MAX);
+    }
+    Ok(())
+}
+
+fn pair(item: Guard) -> Result<(fjall::UserKey, fjall::UserValue), StoreError> {
+    item.into_inner().map_err(StoreError::unavailable)
+}

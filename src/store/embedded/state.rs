@@ -1,0 +1,231 @@
+//! What the embedded store knows, in memory: a state and the changes to it. No I/O, no clock.
+//!
+//! Counting is two steps. [`Change::admit`] decides what becomes of events and collects what they
+//! add, on top of a state that it only reads; [`State::absorb`] makes a change part of the state.
+//! The journal stands between the two, so nothing is visible before it is on disk, and a change
+//! that cannot be written is simply dropped.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use crate::domain::bucket::Fingerprint;
+use crate::domain::counter::{Admission, Event, Increment, ShardKey};
+use crate::domain::experiment::Experiment;
+use crate::domain::id::ExperimentId;
+use crate::store::embedded::clock::Window;
+use crate::store::{Applied, COUNTER_LIMIT, Rows, StoreError};
+
+/// Sums by row and column.
+pub(super) type Sums = BTreeMap<String, BTreeMap<u32, i64>>;
+
+/// Everything that was counted and recorded.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) shards: HashMap<ShardKey, Shard>,
+    pub(super) records: BTreeMap<ExperimentId, Experiment>,
+    /// Of the catalog.
+    pub(super) version: u64,
+    window: Window,
+}
+
+/// One shard of one iteration.
+#[derive(Debug, Default)]
+pub(super) struct Shard {
+    pub(super) rows: Rows,
+    pub(super) units: HashSet<Fingerprint>,
+    /// Fingerprints of counted events by the window they were counted in.
+    pub(super) events: BTreeMap<Window, HashSet<Fingerprint>>,
+}
+
+impl Shard {
+    fn counted(&self, event: &Fingerprint, now: Window) -> bool {
+        self.events.range(now.remembered()).any(|(_, counted)| counted.contains(event))
+    }
+
+    fn counter(&self, row: &str, column: u32) -> i64 {
+        let columns = self.rows.get(row);
+        columns.and_then(|columns| columns.get(index(column))).copied().unwrap_or_default()
+    }
+
+    /// Adds without a check: [`Change::admit`] has shown that every sum keeps within
+    /// [`COUNTER_LIMIT`].
+    pub(super) fn add(&mut self, sums: &Sums) {
+        for (row, columns) in sums {
+            let counters = match self.rows.get_mut(row) {
+                Some(counters) => counters,
+                None => self.rows.entry(row.clone()).or_default(),
+            };
+            let width = columns.last_key_value().map_or(0, |(last, _)| index(*last) + 1);
+            if counters.len() < width {
+                counters.resize(width, 0);
+            }
+            for (column, amount) in columns {
+                if let Some(counter) = counters.get_mut(index(*column)) {
+                    *counter = counter.saturating_add(*amount);
+                }
+            }
+        }
+    }
+}
+
+impl State {
+    /// Makes a change visible.
+    pub(super) fn absorb(&mut self, change: Change) {
+        for (key, added) in change.shards {
+            let shard = self.shards.entry(key).or_default();
+            shard.add(&added.sums);
+            shard.units.extend(added.units);
+            if !added.events.is_empty() {
+                shard.events.entry(change.window).or_default().extend(added.events);
+            }
+        }
+        if change.window != self.window {
+            self.window = change.window;
+            self.forget_events_before(change.window.oldest());
+        }
+    }
+
+    fn forget_events_before(&mut self, oldest: Window) {
+        for shard in self.shards.values_mut() {
+            shard.events.retain(|window, _| *window >= oldest);
+        }
+    }
+}
+
+/// What a group of batches adds to a state, all counted in one window.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub(super) window: Window,
+    pub(super) shards: BTreeMap<ShardKey, ShardChange>,
+}
+
+/// What is added to one shard. A sum of 0 is kept: it says that the column was touched.
+#[derive(Debug, Default)]
+pub(super) struct ShardChange {
+    pub(super) sums: Sums,
+    pub(super) units: BTreeSet<Fingerprint>,
+    pub(super) events: BTreeSet<Fingerprint>,
+}
+
+impl ShardChange {
+    fn is_empty(&self) -> bool {
+        self.units.is_empty() && self.events.is_empty() && self.sums.is_empty()
+    }
+
+    /// `None` when a sum leaves 64 bits.
+    fn add(&mut self, increments: &[Increment]) -> Option<()> {
+        for Increment { row, column, amount } in increments {
+            let columns = match self.sums.get_mut(row) {
+                Some(columns) => columns,
+                None => self.sums.entry(row.clone()).or_default(),
+            };
+            let sum = columns.entry(*column).or_default();
+            *sum = sum.checked_add(*amount)?;
+        }
+        Some(())
+    }
+
+    fn sum(&self, row: &str, column: u32) -> i64 {
+        self.sums.get(row).and_then(|columns| columns.get(&column)).copied().unwrap_or_default()
+    }
+
+    fn merge(&mut self, later: Self) {
+        for (row, columns) in later.sums {
+            let into = self.sums.entry(row).or_default();
+            for (column, amount) in columns {
+                // Within 64 bits: `admit` kept the counter with both parts within the limit.
+                let sum = into.entry(column).or_default();
+                *sum = sum.saturating_add(amount);
+            }
+        }
+        self.units.extend(later.units);
+        self.events.extend(later.events);
+    }
+}
+
+impl Change {
+    pub(super) fn new(window: Window) -> Self {
+        Self { window, shards: BTreeMap::new() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.shards.is_empty()
+    }
+
+    /// Decides what becomes of a batch after the state and everything admitted before, and takes
+    /// up what it adds.
+    ///
+    /// # Errors
+    /// [`StoreError::CounterFull`]; then the change is as it was.
+    pub(super) fn admit(
+        &mut self,
+        state: &State,
+        key: &ShardKey,
+        events: &[Event],
+    ) -> Result<Vec<Applied>, StoreError> {
+        let (nothing, unchanged) = (Shard::default(), ShardChange::default());
+        let before = state.shards.get(key).unwrap_or(&nothing);
+        let pending = self.shards.get(key).unwrap_or(&unchanged);
+        let view = View { before, pending, window: self.window };
+        let mut added = ShardChange::default();
+        let mut answers = Vec::with_capacity(events.len());
+        for event in events {
+            answers.push(view.count(event, &mut added).ok_or(StoreError::CounterFull)?);
+        }
+        if !view.fits(&added) {
+            return Err(StoreError::CounterFull);
+        }
+        if !added.is_empty() {
+            self.shards.entry(key.clone()).or_default().merge(added);
+        }
+        Ok(answers)
+    }
+}
+
+/// A shard as the next batch finds it.
+struct View<'a> {
+    before: &'a Shard,
+    pending: &'a ShardChange,
+    window: Window,
+}
+
+impl View<'_> {
+    /// `None` when a sum of the batch leaves 64 bits.
+    fn count(&self, event: &Event, added: &mut ShardChange) -> Option<Applied> {
+        let counted = |id: &Fingerprint| {
+            added.events.contains(id)
+                || self.pending.events.contains(id)
+                || self.before.counted(id, self.window)
+        };
+        if event.dedup.as_ref().is_some_and(counted) {
+            return Some(Applied::Duplicate);
+        }
+        let exposed = added.units.contains(&event.unit)
+            || self.pending.units.contains(&event.unit)
+            || self.before.units.contains(&event.unit);
+        if event.admission == Admission::ExposedOnly && !exposed {
+            return Some(Applied::NotExposed);
+        }
+        added.events.extend(event.dedup);
+        added.add(&event.increments)?;
+        if !exposed {
+            added.units.insert(event.unit);
+            added.add(&event.if_unit_is_new)?;
+        }
+        Some(Applied::Counted)
+    }
+
+    fn fits(&self, added: &ShardChange) -> bool {
+        added.sums.iter().all(|(row, columns)| {
+            columns.iter().all(|(column, amount)| {
+                let before = self.before.counter(row, *column);
+                let pending = self.pending.sum(row, *column);
+                let after = i128::from(before) + i128::from(pending) + i128::from(*amount);
+                after.abs() <= i128::from(COUNTER_LIMIT)
+            })
+        })
+    }
+}
+
+fn index(column: u32) -> usize {
+    usize::try_from(column).unwrap_or(usize::MAX)
+}

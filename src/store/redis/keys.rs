@@ -1,0 +1,192 @@
+//! The grammar of the keys in Redis. Pure; round trips are tested.
+//!
+//! | key | type | holds |
+//! |---|---|---|
+//! | `{P:E:I:S}:directory` | set | every other key of the shard |
+//! | `{P:E:I:S}:row:NAME` | string | a row: big-endian 64-bit integers, `BITFIELD ... i64 #column` |
+//! | `{P:E:I:S}:units` | set | fingerprints of exposed units |
+//! | `{P:E:I:S}:events:WINDOW` | set | fingerprints of events counted in that window; expires |
+//! | `{P:catalog}:experiments` | hash | experiment id -> revision and record |
+//! | `{P:catalog}:removals` | hash | experiment id -> shards whose data is being deleted |
+//! | `{P:catalog}:version` | string | a number, raised by every change of a record |
+//! | `{P:catalog}:changes` | channel | the new version, after every change |
+//!
+//! P is the prefix of the installation, E the experiment, I its iteration, S the shard. What
+//! stands in braces is the *hash tag*: Redis Cluster places a key by its tag alone. All keys of a
+//! shard share one tag, so that one script may touch them all; different shards have different
+//! tags, so that a hot experiment spreads over the cluster. The directory makes `KEYS` and `SCAN`
+//! superfluous: reading and deleting a shard cost what the shard holds, not what Redis holds.
+//!
+//! No tag equals another: ids hold no `:`, so a tag read from its end gives shard, iteration,
+//! experiment and prefix again, and `catalog` is no number.
+
+use std::fmt;
+
+use crate::domain::counter::ShardKey;
+use crate::domain::id::ExperimentId;
+
+/// What all keys of an installation start with, so that several can share one Redis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prefix(String);
+
+/// Why a text is no prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a key prefix holds no '{{' and no '}}': they would end the hash tag")]
+pub struct InvalidPrefix;
+
+impl Default for Prefix {
+    fn default() -> Self {
+        Self("tiebreak".to_owned())
+    }
+}
+
+impl TryFrom<String> for Prefix {
+    type Error = InvalidPrefix;
+
+    fn try_from(text: String) -> Result<Self, InvalidPrefix> {
+        if text.contains(['{', '}']) { Err(InvalidPrefix) } else { Ok(Self(text)) }
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The keys of one shard.
+#[derive(Debug)]
+pub(super) struct ShardKeys {
+    tag: String,
+}
+
+impl ShardKeys {
+    pub(super) fn new(prefix: &Prefix, shard: &ShardKey) -> Self {
+        let ShardKey { experiment, iteration, shard } = shard;
+        Self { tag: format!("{{{prefix}:{experiment}:{iteration}:{shard}}}") }
+    }
+
+    pub(super) fn directory(&self) -> String {
+        format!("{}:directory", self.tag)
+    }
+
+    pub(super) fn units(&self) -> String {
+        format!("{}:units", self.tag)
+    }
+
+    /// What the keys of the windows start with: a window's number is added by the script, which
+    /// alone knows the time of the store.
+    pub(super) fn events(&self) -> String {
+        format!("{}:events:", self.tag)
+    }
+
+    pub(super) fn row(&self, name: &str) -> String {
+        format!("{}:row:{name}", self.tag)
+    }
+
+    /// The name in the key of a row; `None` for any other key.
+    pub(super) fn row_name<'a>(&self, key: &'a str) -> Option<&'a str> {
+        key.strip_prefix(&self.tag)?.strip_prefix(":row:")
+    }
+}
+
+/// The keys of the records.
+#[derive(Debug, Clone)]
+pub(super) struct CatalogKeys {
+    pub(super) experiments: String,
+    pub(super) removals: String,
+    pub(super) version: String,
+    pub(super) changes: String,
+}
+
+impl CatalogKeys {
+    pub(super) fn new(prefix: &Prefix) -> Self {
+        let key = |name| format!("{{{prefix}:catalog}}:{name}");
+        Self {
+            experiments: key("experiments"),
+            removals: key("removals"),
+            version: key("version"),
+            changes: key("changes"),
+        }
+    }
+}
+
+/// Writes down which shards of an experiment are being removed: `iteration/shard`, separated by
+/// blanks. Shards of another experiment are left out: a record owns only its own data.
+pub(super) fn write_shards(id: &ExperimentId, shards: &[ShardKey]) -> String {
+    let own = shards.iter().filter(|shard| shard.experiment == *id);
+    let names: Vec<String> =
+        own.map(|shard| format!("{}/{}", shard.iteration, shard.shard)).collect();
+    names.join(" ")
+}
+
+/// Reads what [`write_shards`] wrote; `None` when it did not.
+pub(super) fn read_shards(id: &ExperimentId, text: &str) -> Option<Vec<ShardKey>> {
+    let parse = |name: &str| {
+        let (iteration, shard) = name.split_once('/')?;
+        let (iteration, shard) = (iteration.parse().ok()?, shard.parse().ok()?);
+        Some(ShardKey { experiment: id.clone(), iteration, shard })
+    };
+    text.split_whitespace().map(parse).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shard(iteration: u32, shard: u32) -> ShardKey {
+        ShardKey { experiment: ExperimentId::parse("a-b").unwrap(), iteration, shard }
+    }
+
+    /// As Redis Cluster defines it.
+    fn hash_tag(key: &str) -> &str {
+        let start = key.find('{').unwrap() + 1;
+        let length = key[start..].find('}').unwrap();
+        &key[start..start + length]
+    }
+
+    #[test]
+    fn all_keys_of_a_shard_share_one_hash_tag() {
+        for prefix in ["tiebreak", "", "a:b", "team *[x]?é \n"] {
+            let prefix = Prefix::try_from(prefix.to_owned()).unwrap();
+            let keys = ShardKeys::new(&prefix, &shard(3, 63));
+            let tag = format!("{prefix}:a-b:3:63");
+            for key in [keys.directory(), keys.units(), keys.events(), keys.row("x/v/0/a}b{")] {
+                assert_eq!(hash_tag(&key), tag);
+            }
+            let keys = CatalogKeys::new(&prefix);
+            for key in [keys.experiments, keys.removals, keys.version, keys.changes] {
+                assert_eq!(hash_tag(&key), format!("{prefix}:catalog"));
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_key_gives_its_name_again() {
+        let keys = ShardKeys::new(&Prefix::default(), &shard(1, 0));
+        for name in ["e/v", "x/v/-2/a:b}", "c/v/row:"] {
+            assert_eq!(keys.row_name(&keys.row(name)), Some(name));
+        }
+        assert_eq!(keys.row_name(&keys.units()), None);
+        let other = ShardKeys::new(&Prefix::default(), &shard(1, 1));
+        assert_eq!(keys.row_name(&other.row("e/v")), None);
+    }
+
+    #[test]
+    fn a_brace_would_end_the_tag() {
+        for bad in ["{", "}", "a}b"] {
+            assert_eq!(Prefix::try_from(bad.to_owned()), Err(InvalidPrefix));
+        }
+    }
+
+    #[test]
+    fn a_list_of_shards_comes_back() {
+        let id = ExperimentId::parse("a-b").unwrap();
+        for shards in [vec![], vec![shard(1, 0)], vec![shard(1, 0), shard(2, 63)]] {
+            assert_eq!(read_shards(&id, &write_shards(&id, &shards)), Some(shards));
+        }
+        for bad in ["1", "a/b", "1/0/2", "-1/0"] {
+            assert_eq!(read_shards(&id, bad), None);
+        }
+    }
+}
