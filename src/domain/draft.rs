@@ -410,7 +410,7 @@ fn check_bounds(kind: Option<Kind>, low: Option<f64>, high: Option<f64>, bad: &m
         }
     }
     if let (Some(low), Some(high)) = (low, high)
-        && !(low < high)
+        && (low >= high || low.is_nan() || high.is_nan())
     {
         bad.add("max_value", "must be above min_value");
     }
