@@ -43,8 +43,10 @@ pub(super) struct Disk {
     pub(super) next: u64,
     /// Bytes of log that a restart would replay.
     pub(super) log_bytes: u64,
-    /// A checkpoint is due when the log is longer.
+    /// A checkpoint is due when the log is longer than this and than the last checkpoint, so
+    /// that with very many rows checkpoints get rarer instead of taking all the time.
     log_limit: u64,
+    last_checkpoint: u64,
     /// Rows that the log changes.
     pub(super) dirty: BTreeSet<(ShardKey, String)>,
     /// Expired fingerprints that the next checkpoint deletes: twice as many as were added since
@@ -94,6 +96,7 @@ impl Disk {
             next: 0,
             log_bytes: 0,
             log_limit,
+            last_checkpoint: 0,
             dirty: BTreeSet::new(),
             expiring: STEP,
             window: now,
@@ -122,10 +125,13 @@ impl Disk {
         state: &State,
         removed: &[ShardKey],
     ) -> Result<(), StoreError> {
+        self.last_checkpoint = 0;
         for (key, name) in std::mem::take(&mut self.dirty) {
             let shard = state.shards.get(&key).filter(|_| !removed.contains(&key));
             if let Some(row) = shard.and_then(|shard| shard.rows.get(&name)) {
-                batch.insert(&self.rows, format::row(&key, &name), format::counters(row));
+                let counters = format::counters(row);
+                self.last_checkpoint += u64::try_from(counters.len()).unwrap_or(u64::MAX);
+                batch.insert(&self.rows, format::row(&key, &name), counters);
             }
         }
         for record in self.log.iter() {
@@ -201,7 +207,7 @@ impl Journal for Disk {
     }
 
     fn settle(&mut self, state: &State) -> Result<(), StoreError> {
-        if self.log_bytes < self.log_limit {
+        if self.log_bytes < self.log_limit.max(self.last_checkpoint) {
             return Ok(());
         }
         let mut batch = self.batch();
