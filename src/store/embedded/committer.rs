@@ -66,7 +66,7 @@ impl<J: Journal> Committer<J> {
     }
 
     /// Requests take effect in the order they came; a change of a record ends a group.
-    fn serve(&mut self, requests: impl Iterator<Item = Request>) {
+    pub(super) fn serve(&mut self, requests: impl Iterator<Item = Request>) {
         let mut group = self.open_group();
         for request in requests {
             match request {
@@ -195,7 +195,8 @@ fn reply<T>(answer: Answer<T>, result: Result<T, StoreError>) {
     drop(answer.send(result));
 }
 
-fn with_causes(error: &StoreError) -> String {
+/// An error and what caused it, on one line.
+pub(super) fn with_causes(error: &StoreError) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
