@@ -14,6 +14,7 @@
 //! [`config`] and [`telemetry`] are side rooms.
 
 pub mod cli;
+pub mod config;
 pub mod domain;
 pub mod http;
 pub mod rpc;
