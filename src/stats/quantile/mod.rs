@@ -81,10 +81,8 @@ impl QuantileEstimate {
         if !(ranks.0 >= 1.0 && ranks.1 <= count) {
             return Err(Undefined::NotEnoughData);
         }
-        let interval = Interval {
-            lower: distribution.at_rank(ranks.0),
-            upper: distribution.at_rank(ranks.1),
-        };
+        let interval =
+            Interval { lower: distribution.at_rank(ranks.0), upper: distribution.at_rank(ranks.1) };
         Ok(Self {
             value: distribution.quantile(nu),
             interval,
@@ -147,10 +145,7 @@ pub fn block_design_effect(
     }
     let rows: Vec<Row> = std::iter::zip(all, above)
         .filter(|(all, _)| *all > 0)
-        .map(|(all, above)| Row {
-            denominator: Dd::from_i64(all),
-            numerator: Dd::from_i64(above),
-        })
+        .map(|(all, above)| Row { denominator: Dd::from_i64(all), numerator: Dd::from_i64(above) })
         .collect();
     let share = ratio(&rows)?;
     let p = share.value.to_f64();
