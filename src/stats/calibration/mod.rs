@@ -122,7 +122,7 @@ fn real(count: usize) -> f64 {
 ///
 /// # Errors
 ///
-/// As [`Rule::planned`].
+/// As [`Rule::planned`](super::sequential::Rule::planned).
 pub fn simulate(
     scenario: &Scenario,
     streams: usize,
