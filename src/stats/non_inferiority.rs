@@ -11,8 +11,8 @@
 //! that it is at the margin or beyond) and "worse than the margin" (the null hypothesis being that it is within). At most
 //! one can be shown; with little data neither is.
 //!
-//! Source: W. C. Blackwelder, Controlled Clinical Trials 3 (1982); relative margins: M. Tamhane, D. Logan, Biometrical J.
-//! 46 (2004), after Sasabuchi.
+//! Sources: W. C. Blackwelder, Controlled Clinical Trials 3 (1982); for relative margins D. Hauschke, M. Kieser,
+//! E. Diletti, M. Burke, Statistics in Medicine 18 (1999).
 
 use super::Undefined;
 use super::dd::Dd;

@@ -5,7 +5,7 @@
 //! `⌊nν - z s⌋` and `⌈nν + z s⌉`, `s = √(nν(1-ν) · deff)`,
 //!
 //! which needs no density; a standard error is read off it as `(U - L)/2z` (R. S. Woodruff, JASA 47 (1952); C. E. Särndal,
-//! B. Swensson, J. Wretman, Model Assisted Survey Sampling (1992), 5.11; for experiments, J. Yao, X. Li, S. Lu, 2024).
+//! B. Swensson, J. Wretman, Model Assisted Survey Sampling (1992), 5.11; for experiments, Yao, Li and Lu).
 //! With it a quantile is an [`ArmEstimate`] like any other: [`welch_estimates`](super::mean_test::welch_estimates) tests a
 //! difference, [`Lift`](super::lift::Lift) a ratio, [`Look`](super::sequential::Look) looks at it sequentially and a
 //! [`Guardrail`](super::non_inferiority::Guardrail) bounds it.

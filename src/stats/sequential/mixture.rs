@@ -14,7 +14,7 @@
 //! `x = t √((1-r)(ν+1)/(ν + r t²))`. As `ν → ∞` that is the one-sided normal mixture of Howard et al.
 //!
 //! Sources: M. Lindon, D. Ham, M. Tingley, I. Bojinov, "Anytime-valid linear models and regression adjusted causal
-//! inference" (2022); S. R. Howard, A. Ramdas, J. `McAuliffe`, J. Sekhon, Ann. Statist. 49 (2021), eq. 14 and prop. 6;
+//! inference" (2022); S. R. Howard, A. Ramdas, J. `McAuliffe`, J. Sekhon, Ann. Statist. 49 (2021), eq. 14;
 //! I. Waudby-Smith et al., "Time-uniform central limit theory" (2024), eq. 9 and the closed form for `ρ²`.
 
 use super::Look;
