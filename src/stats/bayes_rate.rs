@@ -90,7 +90,8 @@ struct Beta {
 
 impl Beta {
     fn posterior(trials: Trials, prior: BetaPrior) -> Result<Self, Undefined> {
-        let failures = trials.count.checked_sub(trials.successes).ok_or(Undefined::OutsideDomain)?;
+        let failures =
+            trials.count.checked_sub(trials.successes).ok_or(Undefined::OutsideDomain)?;
         if prior.alpha == 0 || prior.beta == 0 {
             return Err(Undefined::OutsideDomain);
         }

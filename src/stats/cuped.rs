@@ -207,15 +207,14 @@ impl Linearised {
 ///
 /// # Errors
 ///
-/// As [`ratio`](super::rows::ratio); [`Undefined::ZeroDenominator`] also where no unit of an arm has a covariate.
+/// As [`ratio`]; [`Undefined::ZeroDenominator`] also where no unit of an arm has a covariate.
 pub fn adjust_rows(
     control: &[CovariateRow],
     treatment: &[CovariateRow],
 ) -> Result<Adjusted, Undefined> {
     let arms = [Linearised::new(control)?, Linearised::new(treatment)?];
-    let over_arms = |term: fn(f64, f64) -> f64| -> f64 {
-        arms.iter().map(|arm| arm.corrected_sum(term)).sum()
-    };
+    let over_arms =
+        |term: fn(f64, f64) -> f64| -> f64 { arms.iter().map(|arm| arm.corrected_sum(term)).sum() };
     let (products, squares) = (over_arms(|u, v| u * v), over_arms(|_, v| v * v));
     let theta = if squares > 0.0 { products / squares } else { 0.0 };
     let [c, t] = &arms;
@@ -276,8 +275,7 @@ mod tests {
     #[test]
     fn rows_of_one_outcome_in_equal_arms_are_analysis_of_covariance() {
         let by_rows = adjust_rows(&rows(&Y[0], &X[0]), &rows(&Y[1], &X[1])).unwrap();
-        let by_sums =
-            adjust(&paired(&Y[0], &X[0]), &paired(&Y[1], &X[1]), Slope::Within).unwrap();
+        let by_sums = adjust(&paired(&Y[0], &X[0]), &paired(&Y[1], &X[1]), Slope::Within).unwrap();
         assert!((by_rows.theta - by_sums.theta).abs() < 1e-14);
         assert!((by_rows.control.value - by_sums.control.value).abs() < Dd::from(1e-14));
         let error = by_rows.treatment.standard_error / by_sums.treatment.standard_error;

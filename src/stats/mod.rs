@@ -24,7 +24,7 @@
 
 pub mod bayes;
 pub mod bayes_rate;
-
+pub mod calibration;
 pub mod cuped;
 pub mod dd;
 pub mod decimal;
@@ -38,7 +38,6 @@ pub mod power;
 pub mod precision;
 pub mod proportion;
 pub mod quantile;
-
 pub mod rows;
 pub mod sequential;
 pub mod sketch;

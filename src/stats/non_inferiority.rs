@@ -11,8 +11,8 @@
 //! that it is at the margin or beyond) and "worse than the margin" (the null hypothesis being that it is within). At most
 //! one can be shown; with little data neither is.
 //!
-//! Source: W. C. Blackwelder, Controlled Clinical Trials 3 (1982); relative margins: M. Tamhane, D. Logan, Biometrical J.
-//! 46 (2004), after Sasabuchi.
+//! Sources: W. C. Blackwelder, Controlled Clinical Trials 3 (1982); for relative margins D. Hauschke, M. Kieser,
+//! E. Diletti, M. Burke, Statistics in Medicine 18 (1999).
 
 use super::Undefined;
 use super::dd::Dd;
@@ -71,6 +71,9 @@ pub struct ExposedArm {
     pub estimate: ArmEstimate,
     /// Exposed units.
     pub units: u64,
+    /// What the arm adds to the clock of the rule: its units, or its outcomes where units return
+    /// ([`Look::at_clock`]).
+    pub clock: f64,
 }
 
 impl Guardrail {
@@ -118,7 +121,8 @@ impl Guardrail {
     ) -> Result<SequentialNonInferiority, Undefined> {
         let worst = self.worst_allowed(&control.estimate)?;
         let above =
-            Look::of_estimates(&worst, control.units, &treatment.estimate, treatment.units)?;
+            Look::of_estimates(&worst, control.units, &treatment.estimate, treatment.units)?
+                .at_clock(control.clock + treatment.clock);
         let below = above.reversed();
         let (good, bad) = match self.better {
             Better::Higher => (above, below),
@@ -185,7 +189,8 @@ mod tests {
     fn at_most_one_side_is_ever_shown() {
         let guardrail = Guardrail::new(Margin::Absolute(0.1), Better::Higher).unwrap();
         let rule = Rule::planned(0.05, 4_000.0).unwrap();
-        let exposed = |value| ExposedArm { estimate: arm(value, 0.02), units: 1_000 };
+        let exposed =
+            |value| ExposedArm { estimate: arm(value, 0.02), units: 1_000, clock: 1_000.0 };
         for value in [0.5, 0.8, 0.9, 1.0, 1.3] {
             let answer = guardrail.look(&exposed(1.0), &exposed(value), &rule).unwrap();
             let shown = [answer.non_inferior, answer.violated].map(|tail| tail.p_value < 0.05);
@@ -198,10 +203,7 @@ mod tests {
     #[test]
     fn a_relative_margin_needs_a_baseline() {
         let guardrail = Guardrail::new(Margin::Relative(0.1), Better::Lower).unwrap();
-        assert_eq!(
-            guardrail.test(&arm(0.0, 0.1), &arm(0.1, 0.1)),
-            Err(Undefined::ZeroBaseline)
-        );
+        assert_eq!(guardrail.test(&arm(0.0, 0.1), &arm(0.1, 0.1)), Err(Undefined::ZeroBaseline));
         assert_eq!(
             Guardrail::new(Margin::Absolute(f64::NAN), Better::Lower),
             Err(Undefined::OutsideDomain)

@@ -166,9 +166,8 @@ mod tests {
     const INDEPENDENT: (f64, f64) = (1.0, 1.0);
 
     fn outcomes(count: u32, scale: f64) -> Vec<f64> {
-        let mut values: Vec<f64> = (1..=count)
-            .map(|k| scale * (1.0 + f64::from(k * 7_919 % 10_007) / 2_000.0))
-            .collect();
+        let mut values: Vec<f64> =
+            (1..=count).map(|k| scale * (1.0 + f64::from(k * 7_919 % 10_007) / 2_000.0)).collect();
         values.sort_by(f64::total_cmp);
         values
     }

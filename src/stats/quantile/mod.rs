@@ -5,7 +5,7 @@
 //! `⌊nν - z s⌋` and `⌈nν + z s⌉`, `s = √(nν(1-ν) · deff)`,
 //!
 //! which needs no density; a standard error is read off it as `(U - L)/2z` (R. S. Woodruff, JASA 47 (1952); C. E. Särndal,
-//! B. Swensson, J. Wretman, Model Assisted Survey Sampling (1992), 5.11; for experiments, J. Yao, X. Li, S. Lu, 2024).
+//! B. Swensson, J. Wretman, Model Assisted Survey Sampling (1992), 5.11; for experiments, Yao, Li and Lu).
 //! With it a quantile is an [`ArmEstimate`] like any other: [`welch_estimates`](super::mean_test::welch_estimates) tests a
 //! difference, [`Lift`](super::lift::Lift) a ratio, [`Look`](super::sequential::Look) looks at it sequentially and a
 //! [`Guardrail`](super::non_inferiority::Guardrail) bounds it.
@@ -81,10 +81,8 @@ impl QuantileEstimate {
         if !(ranks.0 >= 1.0 && ranks.1 <= count) {
             return Err(Undefined::NotEnoughData);
         }
-        let interval = Interval {
-            lower: distribution.at_rank(ranks.0),
-            upper: distribution.at_rank(ranks.1),
-        };
+        let interval =
+            Interval { lower: distribution.at_rank(ranks.0), upper: distribution.at_rank(ranks.1) };
         Ok(Self {
             value: distribution.quantile(nu),
             interval,
@@ -147,10 +145,7 @@ pub fn block_design_effect(
     }
     let rows: Vec<Row> = std::iter::zip(all, above)
         .filter(|(all, _)| *all > 0)
-        .map(|(all, above)| Row {
-            denominator: Dd::from_i64(all),
-            numerator: Dd::from_i64(above),
-        })
+        .map(|(all, above)| Row { denominator: Dd::from_i64(all), numerator: Dd::from_i64(above) })
         .collect();
     let share = ratio(&rows)?;
     let p = share.value.to_f64();

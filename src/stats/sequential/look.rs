@@ -19,8 +19,8 @@ pub struct Look {
     pub standard_error: f64,
     /// Degrees of freedom of the standard error, positive; infinite where it is known.
     pub degrees_of_freedom: f64,
-    /// Units in both arms: the clock. Positive.
-    pub units: f64,
+    /// The clock, positive: units in both arms, or what [`at_clock`](Self::at_clock) says.
+    pub clock: f64,
 }
 
 impl Look {
@@ -67,6 +67,17 @@ impl Look {
         Ok(Self::guarded(&welch, pooled, total))
     }
 
+    /// The same look by another clock.
+    ///
+    /// Units are the right clock where all outcomes of a unit come at once. Where units return, the evidence goes on
+    /// growing when no new unit comes: a clock in units runs ahead of it, and the O'Brien-Fleming part calls up to 20 % of
+    /// A/A tests (500 units, 20 visits each, all units planned). Outcomes never run ahead, because an outcome of a known
+    /// unit never says more than one of a new unit; a clock in outcomes needs a plan in outcomes.
+    #[must_use]
+    pub fn at_clock(&self, clock: f64) -> Self {
+        Self { clock, ..*self }
+    }
+
     /// The look from the other side: control minus treatment.
     #[must_use]
     pub fn reversed(&self) -> Self {
@@ -84,7 +95,7 @@ impl Look {
             difference: welch.difference,
             standard_error: welch.standard_error.max(pooled),
             degrees_of_freedom: welch.degrees_of_freedom,
-            units,
+            clock: units,
         }
     }
 }
@@ -98,18 +109,16 @@ mod tests {
         let control = Moments::from_f64(4_000, 3_000.0, 3_000.0);
         let treatment = Moments::from_f64(1_000, 900.0, 900.0);
         let direct = Look::of_moments(&control, &treatment).unwrap();
-        let (c, t) =
-            (ArmEstimate::mean(&control).unwrap(), ArmEstimate::mean(&treatment).unwrap());
+        let (c, t) = (ArmEstimate::mean(&control).unwrap(), ArmEstimate::mean(&treatment).unwrap());
         let look = Look::of_estimates(&c, 4_000, &t, 1_000).unwrap();
         assert!((look.standard_error / direct.standard_error - 1.0).abs() < 1e-3);
         assert!(look.standard_error > c.standard_error.hypot(t.standard_error));
-        assert_eq!(look.units.to_bits(), direct.units.to_bits());
+        assert_eq!(look.clock.to_bits(), direct.clock.to_bits());
     }
 
     #[test]
     fn an_arm_without_units_is_no_look() {
-        let arm =
-            ArmEstimate { value: Dd::ONE, standard_error: 1.0, degrees_of_freedom: 9.0 };
+        let arm = ArmEstimate { value: Dd::ONE, standard_error: 1.0, degrees_of_freedom: 9.0 };
         assert_eq!(Look::of_estimates(&arm, 0, &arm, 5), Err(Undefined::NotEnoughData));
     }
 }

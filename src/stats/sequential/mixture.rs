@@ -14,7 +14,7 @@
 //! `x = t √((1-r)(ν+1)/(ν + r t²))`. As `ν → ∞` that is the one-sided normal mixture of Howard et al.
 //!
 //! Sources: M. Lindon, D. Ham, M. Tingley, I. Bojinov, "Anytime-valid linear models and regression adjusted causal
-//! inference" (2022); S. R. Howard, A. Ramdas, J. `McAuliffe`, J. Sekhon, Ann. Statist. 49 (2021), eq. 14 and prop. 6;
+//! inference" (2022); S. R. Howard, A. Ramdas, J. `McAuliffe`, J. Sekhon, Ann. Statist. 49 (2021), eq. 14;
 //! I. Waudby-Smith et al., "Time-uniform central limit theory" (2024), eq. 9 and the closed form for `ρ²`.
 
 use super::Look;
@@ -30,22 +30,22 @@ pub struct Mixture {
 }
 
 impl Mixture {
-    /// The mixture whose two-sided interval of level `1 - alpha` is narrowest at `units`:
-    /// `ρ² = (-2 ln α + ln(1 - 2 ln α))/units`, within 2 % of the optimum.
+    /// The mixture whose two-sided interval of level `1 - alpha` is narrowest at `clock`:
+    /// `ρ² = (-2 ln α + ln(1 - 2 ln α))/n`, within 2 % of the optimum.
     ///
     /// # Errors
     ///
-    /// [`Undefined::OutsideDomain`] unless `0 < alpha < 1` and `units` is positive and finite.
-    pub fn tuned_at(units: f64, alpha: f64) -> Result<Self, Undefined> {
-        let valid = 0.0 < alpha && alpha < 1.0 && units > 0.0 && units.is_finite();
+    /// [`Undefined::OutsideDomain`] unless `0 < alpha < 1` and `clock` is positive and finite.
+    pub fn tuned_at(clock: f64, alpha: f64) -> Result<Self, Undefined> {
+        let valid = 0.0 < alpha && alpha < 1.0 && clock > 0.0 && clock.is_finite();
         let surprise = -2.0 * alpha.ln();
-        let rho_squared = (surprise + surprise.ln_1p()) / units;
+        let rho_squared = (surprise + surprise.ln_1p()) / clock;
         (valid && rho_squared.is_finite())
             .then_some(Self { rho_squared })
             .ok_or(Undefined::OutsideDomain)
     }
 
-    /// Variance of the prior per unit, on the scale of the deviation of one unit.
+    /// Variance of the prior per tick of the clock.
     #[must_use]
     pub fn rho_squared(self) -> f64 {
         self.rho_squared
@@ -53,13 +53,13 @@ impl Mixture {
 
     /// `r = 1/(1+nρ²)`, the share of the variance that is noise.
     #[must_use]
-    pub fn noise_share(self, units: f64) -> f64 {
-        (1.0 + units * self.rho_squared).recip()
+    pub fn noise_share(self, clock: f64) -> f64 {
+        (1.0 + clock * self.rho_squared).recip()
     }
 
     /// `1 - r`, without cancelling.
-    fn signal_share(self, units: f64) -> f64 {
-        let signal = units * self.rho_squared;
+    fn signal_share(self, clock: f64) -> f64 {
+        let signal = clock * self.rho_squared;
         signal / (1.0 + signal)
     }
 
@@ -68,7 +68,7 @@ impl Mixture {
     pub fn ln_e(self, look: &Look) -> f64 {
         let t = look.statistic();
         let df = look.degrees_of_freedom;
-        let (noise, signal) = (self.noise_share(look.units), self.signal_share(look.units));
+        let (noise, signal) = (self.noise_share(look.clock), self.signal_share(look.clock));
         let evidence = if df.is_infinite() {
             signal * t * t
         } else {
@@ -83,7 +83,7 @@ impl Mixture {
     pub fn ln_e_above(self, look: &Look) -> f64 {
         let t = look.statistic();
         let df = look.degrees_of_freedom;
-        let (noise, signal) = (self.noise_share(look.units), self.signal_share(look.units));
+        let (noise, signal) = (self.noise_share(look.clock), self.signal_share(look.clock));
         let ln_positive = if df.is_infinite() {
             normal_ln_sf(-t * signal.sqrt())
         } else {
@@ -103,7 +103,7 @@ impl Mixture {
     #[must_use]
     pub fn radius(self, look: &Look, alpha: f64) -> Option<f64> {
         let df = look.degrees_of_freedom;
-        let (noise, signal) = (self.noise_share(look.units), self.signal_share(look.units));
+        let (noise, signal) = (self.noise_share(look.clock), self.signal_share(look.clock));
         let ln_threshold = noise.ln() + 2.0 * alpha.ln();
         if df.is_infinite() {
             return Some((-ln_threshold / signal).sqrt());
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     fn look(t: f64, df: f64) -> Look {
-        Look { difference: t, standard_error: 1.0, degrees_of_freedom: df, units: 1_000.0 }
+        Look { difference: t, standard_error: 1.0, degrees_of_freedom: df, clock: 1_000.0 }
     }
 
     #[test]

@@ -5,20 +5,21 @@
 //!
 //! | part | share of α | valid | what it is for |
 //! |---|---|---|---|
-//! | [`ObrienFleming`] | 0.8 | up to the planned number of units | nearly the power of one look at the plan |
+//! | [`ObrienFleming`] | 0.8 | up to the planned end | nearly the power of one look at the plan |
 //! | [`Mixture`] | 0.2 | for ever | goes on when the plan has passed |
 //!
 //! By Bonferroni the union of both keeps α: `p = min(1, p_obf/0.8, p_mix/0.2)`, and the interval is the intersection of
-//! the two intervals at 0.8α and 0.2α. The plan is a number of units written down before the start; without one there is
-//! the mixture alone, at the full α.
+//! the two intervals at 0.8α and 0.2α. The plan is an end of the clock written down before the start; without one
+//! there is the mixture alone, at the full α.
 //!
 //! **One look and many.** [`Rule::look`] is a pure function of the sums at that look. Past the plan the O'Brien-Fleming
 //! part says nothing new and is left out: its last word lives on in [`Running`], which keeps the smallest p-value and the
 //! intersection of all intervals so far. That is valid because the guarantee holds for all looks at once, and it is what
 //! makes decisions monotone: once significant, always significant.
 //!
-//! The clock `n` is the number of units in both arms. A clock in inverse variances would run by the data and raise the
-//! error to 7 or 8 % on skewed outcomes. Standard errors are guarded (see [`Look`]).
+//! The clock `n` is the number of units in both arms, or of outcomes where units return ([`Look::at_clock`]); it must not
+//! run ahead of the information. A clock in inverse variances would run by the data and raise the error to 7 or 8 % on
+//! skewed outcomes. Standard errors are guarded (see [`Look`]).
 //!
 //! These tests are asymptotic: what they promise for outcomes that are not normal is measured
 //! ([`calibration`](super::calibration)), not proven.
@@ -39,8 +40,8 @@ use super::{Interval, Undefined};
 /// Share of α that goes to the O'Brien-Fleming part where there is a plan.
 pub const PLANNED_SHARE: f64 = 0.8;
 
-/// Where the mixture is narrowest if nobody planned a number of units: in both arms together.
-pub const DEFAULT_TUNING_UNITS: f64 = 5_000.0;
+/// Where the mixture is narrowest if nobody planned anything: units, or outcomes, in both arms together.
+pub const DEFAULT_TUNING: f64 = 5_000.0;
 
 /// What one look says by itself. Feed it to [`Running`] for what all looks say.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,29 +66,25 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// The two-clock rule at level `alpha` with a plan of `units` in both arms.
+    /// The two-clock rule at level `alpha` with a plan that ends when the clock reads `end`.
     ///
     /// # Errors
     ///
-    /// [`Undefined::OutsideDomain`] unless `0 < alpha < 1` and `units` is positive and finite.
-    pub fn planned(alpha: f64, units: f64) -> Result<Self, Undefined> {
-        Self::new(alpha, Some(ObrienFleming::new(units)?), units)
+    /// [`Undefined::OutsideDomain`] unless `0 < alpha < 1` and the end is positive and finite.
+    pub fn planned(alpha: f64, end: f64) -> Result<Self, Undefined> {
+        Self::new(alpha, Some(ObrienFleming::new(end)?), end)
     }
 
-    /// The mixture alone, narrowest at `tuning_units` in both arms ([`DEFAULT_TUNING_UNITS`] if nothing better is known).
+    /// The mixture alone, narrowest when the clock reads `tuned_at` ([`DEFAULT_TUNING`] if nothing better is known).
     ///
     /// # Errors
     ///
     /// As [`planned`](Self::planned).
-    pub fn open_ended(alpha: f64, tuning_units: f64) -> Result<Self, Undefined> {
-        Self::new(alpha, None, tuning_units)
+    pub fn open_ended(alpha: f64, tuned_at: f64) -> Result<Self, Undefined> {
+        Self::new(alpha, None, tuned_at)
     }
 
-    fn new(
-        alpha: f64,
-        planned: Option<ObrienFleming>,
-        tuning_units: f64,
-    ) -> Result<Self, Undefined> {
+    fn new(alpha: f64, planned: Option<ObrienFleming>, tuned_at: f64) -> Result<Self, Undefined> {
         if !(0.0 < alpha && alpha < 1.0) {
             return Err(Undefined::OutsideDomain);
         }
@@ -95,9 +92,9 @@ impl Rule {
         Ok(Self {
             alpha,
             planned,
-            mixture: Mixture::tuned_at(tuning_units, share)?,
+            mixture: Mixture::tuned_at(tuned_at, share)?,
             // Half of a two-sided mixture at 2α is a one-sided one at α.
-            mixture_above: Mixture::tuned_at(tuning_units, (2.0 * share).min(0.999))?,
+            mixture_above: Mixture::tuned_at(tuned_at, (2.0 * share).min(0.999))?,
         })
     }
 
@@ -143,7 +140,7 @@ impl Rule {
 
     /// The planned part, while its clock runs.
     fn planned_at(&self, look: &Look) -> Option<ObrienFleming> {
-        self.planned.filter(|part| look.units <= part.units())
+        self.planned.filter(|part| look.clock <= part.end())
     }
 }
 
@@ -162,20 +159,19 @@ fn tail_of_logarithm(ln_p_value: f64) -> Tail {
 mod tests {
     use super::*;
 
-    fn look(z: f64, units: f64) -> Look {
-        Look { difference: z, standard_error: 1.0, degrees_of_freedom: units - 2.0, units }
+    fn look(z: f64, clock: f64) -> Look {
+        Look { difference: z, standard_error: 1.0, degrees_of_freedom: clock - 2.0, clock }
     }
 
     #[test]
     fn p_is_alpha_where_the_interval_ends() {
-        for rule in [
-            Rule::planned(0.05, 2_358.0).unwrap(),
-            Rule::open_ended(0.05, 2_358.0).unwrap(),
-        ] {
-            for units in [200.0, 1_000.0, 2_358.0, 5_000.0] {
-                let bound = rule.look(&look(0.0, units)).interval.upper;
-                let p_value = rule.look(&look(bound, units)).p_value;
-                assert!((p_value / 0.05 - 1.0).abs() < 1e-9, "{units} {p_value}");
+        for rule in
+            [Rule::planned(0.05, 2_358.0).unwrap(), Rule::open_ended(0.05, 2_358.0).unwrap()]
+        {
+            for clock in [200.0, 1_000.0, 2_358.0, 5_000.0] {
+                let bound = rule.look(&look(0.0, clock)).interval.upper;
+                let p_value = rule.look(&look(bound, clock)).p_value;
+                assert!((p_value / 0.05 - 1.0).abs() < 1e-9, "{clock} {p_value}");
             }
         }
     }
@@ -199,7 +195,7 @@ mod tests {
     #[test]
     fn nothing_is_known_from_a_handful() {
         let rule = Rule::open_ended(0.05, 50_000.0).unwrap();
-        assert_eq!(rule.look(&look(1.0, 4.0)).interval.upper, f64::INFINITY);
+        assert!(rule.look(&look(1.0, 4.0)).interval.upper.is_infinite());
         assert_eq!(Rule::planned(0.05, 0.0), Err(Undefined::OutsideDomain));
         assert_eq!(Rule::open_ended(1.0, 10.0), Err(Undefined::OutsideDomain));
     }

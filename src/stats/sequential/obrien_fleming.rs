@@ -1,39 +1,37 @@
-//! The O'Brien-Fleming boundary in continuous time: all looks up to a planned number of units.
+//! The O'Brien-Fleming boundary in continuous time: all looks up to a planned end.
 //!
 //! Under "no difference", `W(n/N) = z √(n/N)` is Brownian motion on `[0, 1]`, and by reflection
 //! `P(max |W| > c) <= 4 P(Z > c)`: looking all the time costs a critical value of `z_{α/4}` = 2.24 in place of 1.96. It is
-//! the limit of Lan and DeMets' spending of O'Brien-Fleming type for infinitely many looks (K. K. G. Lan, D. L. DeMets,
+//! the limit of Lan and `DeMets`' spending of O'Brien-Fleming type for infinitely many looks (K. K. G. Lan, D. L. `DeMets`,
 //! Biometrika 70 (1983); P. C. O'Brien, T. R. Fleming, Biometrics 35 (1979)). One-sided, `P(max W > c) = 2 P(Z > c)`.
 //!
-//! Nothing is promised beyond `N` units; [`Rule`](super::Rule) does not ask.
+//! `n` is the clock of the look and `N` where the plan ends. Nothing is promised beyond it; [`Rule`](super::Rule) does not ask.
 
 use super::{Look, tail_of_logarithm};
 use crate::stats::distribution::{normal_isf, normal_ln_sf};
 use crate::stats::mean_test::Tail;
 use crate::stats::{Interval, Undefined};
 
-/// The boundary for a planned number of units.
+/// The boundary for a planned end.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ObrienFleming {
-    units: f64,
+    end: f64,
 }
 
 impl ObrienFleming {
-    /// A plan of `units` in both arms.
+    /// A plan that ends when the clock reads `end`.
     ///
     /// # Errors
     ///
-    /// [`Undefined::OutsideDomain`] unless `units` is positive and finite.
-    pub fn new(units: f64) -> Result<Self, Undefined> {
-        (units > 0.0 && units.is_finite())
-            .then_some(Self { units })
-            .ok_or(Undefined::OutsideDomain)
+    /// [`Undefined::OutsideDomain`] unless `end` is positive and finite.
+    pub fn new(end: f64) -> Result<Self, Undefined> {
+        (end > 0.0 && end.is_finite()).then_some(Self { end }).ok_or(Undefined::OutsideDomain)
     }
 
-    /// The planned units.
+    /// Where the plan ends.
     #[must_use]
-    pub fn units(self) -> f64 {
-        self.units
+    pub fn end(self) -> f64 {
+        self.end
     }
 
     /// The two-sided p-value `min(1, 4 P(Z > |z| √(n/N)))`.
@@ -45,7 +43,7 @@ impl ObrienFleming {
     /// Half the width of the interval of level `1 - alpha` in standard errors: `z_{α/4} √(N/n)`.
     #[must_use]
     pub fn radius(self, look: &Look, alpha: f64) -> f64 {
-        normal_isf(0.25 * alpha) * (self.units / look.units).sqrt()
+        normal_isf(0.25 * alpha) * (self.end / look.clock).sqrt()
     }
 
     /// The interval of level `1 - alpha`.
@@ -66,7 +64,7 @@ impl ObrienFleming {
 
     /// `W = z √(n/N)`, kept where its square is finite.
     fn motion(self, look: &Look) -> f64 {
-        (look.statistic() * (look.units / self.units).sqrt()).clamp(-1e150, 1e150)
+        (look.statistic() * (look.clock / self.end).sqrt()).clamp(-1e150, 1e150)
     }
 }
 
@@ -77,11 +75,11 @@ mod tests {
     #[test]
     fn looking_all_the_time_costs_little_at_the_end() {
         let plan = ObrienFleming::new(1_000.0).unwrap();
-        let look = |units| Look {
+        let look = |clock| Look {
             difference: 2.25,
             standard_error: 1.0,
             degrees_of_freedom: f64::INFINITY,
-            units,
+            clock,
         };
         assert!((plan.radius(&look(1_000.0), 0.05) - 2.241_402_727_604_945).abs() < 1e-12);
         assert!(plan.tail(&look(1_000.0)).p_value < 0.05);
@@ -90,9 +88,9 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_is_a_number_of_units() {
-        for units in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-            assert_eq!(ObrienFleming::new(units), Err(Undefined::OutsideDomain));
+    fn a_plan_has_an_end() {
+        for end in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert_eq!(ObrienFleming::new(end), Err(Undefined::OutsideDomain));
         }
     }
 }

@@ -71,9 +71,8 @@ mod tests {
 
     #[test]
     fn a_low_p_value_stays_and_the_interval_only_shrinks() {
-        let running = Running::default()
-            .with(&test(-4.0, 0.5, f64::INFINITY))
-            .with(&test(-1.0, -1.0, 2.0));
+        let running =
+            Running::default().with(&test(-4.0, 0.5, f64::INFINITY)).with(&test(-1.0, -1.0, 2.0));
         assert_eq!(running.ln_p_value.to_bits(), (-4.0_f64).to_bits());
         assert_eq!(running.interval, Interval { lower: 0.5, upper: 2.0 });
         assert!(!running.contradicted && running.tail().p_value < 0.05);
