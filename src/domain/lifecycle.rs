@@ -2,7 +2,7 @@
 //! record before to the record after; the service stores the result if nobody was faster.
 
 use crate::domain::experiment::{
-    Definition, Experiment, Iteration, Layout, Revision, ShardCount, State, Timestamp,
+    Definition, Experiment, Iteration, Layout, Method, Revision, ShardCount, State, Timestamp,
 };
 use crate::domain::id::VariantId;
 use crate::domain::split::Split;
@@ -250,11 +250,18 @@ impl Definition {
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.analysis.planned_units.is_none() {
-            let text = "analysis.planned_units is not set: there is no progress to report, and an \
-                        open-ended sequential test needs about half as many units again as a \
-                        planned one";
-            warnings.push(text.to_owned());
+        match (self.analysis.planned_units, self.analysis.method) {
+            (Some(_), _) => {}
+            (None, Method::Sequential) => warnings.push(
+                "analysis.planned_units is not set: there is no progress to report, and an \
+                 open-ended sequential test needs about half as many units again as a planned one"
+                    .to_owned(),
+            ),
+            (None, Method::FixedHorizon) => warnings.push(
+                "analysis.planned_units is not set: a fixed-horizon test is valid for one look at \
+                 a sample size that was fixed before the start"
+                    .to_owned(),
+            ),
         }
         let retired = self.variants.iter().filter(|variant| variant.weight == 0);
         warnings.extend(retired.map(|variant| format!("variant '{}' gets nobody", variant.id)));

@@ -4,10 +4,15 @@
 //! correlation `icc`, a mean over outcomes has the variance of independent ones times the design
 //! effect `1 + (m - 1) icc` (Kish 1965, section 8.2), so the units needed are the outcomes of the
 //! t-test times that effect over `m`.
+//!
+//! Under the sequential rule the units are those of the plan: the sample at which the rule, looked
+//! at all the time on the way, has the power wanted ([`sequential::inflation`]).
 
 use crate::domain::experiment::Method;
 use crate::domain::violation::Violations;
 use crate::stats::power::{self, Requirement};
+use crate::stats::sequential;
+use crate::stats::Undefined;
 use crate::stats::tail::Alternative;
 
 /// A design as a request describes it; `None` means unset.
@@ -67,6 +72,7 @@ pub struct Design {
     standardised_effect: f64,
     requirement: Requirement,
     alpha: f64,
+    power: f64,
     treatments: u32,
     outcomes_per_unit: f64,
     variance_inflation: f64,
@@ -132,6 +138,7 @@ impl DesignDraft {
                 standardised_effect: effect_size,
                 requirement,
                 alpha,
+                power,
                 treatments,
                 outcomes_per_unit: outcomes,
                 variance_inflation: 1.0 + (outcomes - 1.0) * icc,
@@ -203,12 +210,6 @@ fn nonzero(field: &str, effect: f64, bad: &mut Violations) -> Option<f64> {
 }
 
 impl Design {
-    /// The rule by which the experiment will be judged.
-    #[must_use]
-    pub fn method(&self) -> Method {
-        self.method
-    }
-
     /// Computes the sizes.
     ///
     /// # Errors
@@ -218,21 +219,21 @@ impl Design {
         let size = power::sample_size(self.standardised_effect.abs(), &self.requirement)
             .map_err(|_| too_small())?;
         let per_unit = self.variance_inflation / self.outcomes_per_unit;
-        let units = |outcomes: f64| whole(outcomes * per_unit);
+        let growth = match self.method {
+            Method::FixedHorizon => 1.0,
+            Method::Sequential => {
+                sequential::inflation(self.alpha, self.power).map_err(|_| too_small())?
+            }
+        };
+        let units = |outcomes: f64| whole(outcomes * per_unit * growth);
         let (control_units, treatment_units) = (units(size.control), units(size.treatment));
         let total_units = treatment_units
             .checked_mul(self.treatments.into())
             .and_then(|treated| treated.checked_add(control_units))
             .filter(|total| *total <= LARGEST_TOTAL)
             .ok_or_else(too_small)?;
-        let achieved_power = power::power(
-            self.standardised_effect.abs(),
-            count(control_units) / per_unit,
-            count(treatment_units) / per_unit,
-            self.alpha,
-            Alternative::TwoSided,
-        )
-        .map_err(|_| too_small())?;
+        let outcomes = (count(control_units) / per_unit, count(treatment_units) / per_unit);
+        let achieved_power = self.achieved_power(outcomes).map_err(|_| too_small())?;
         Ok(SampleSizePlan {
             control_units,
             treatment_units,
@@ -242,6 +243,20 @@ impl Design {
             design_effect: self.variance_inflation,
             days: self.daily_units.map(|daily| count(total_units) / daily),
         })
+    }
+
+    /// With effective outcomes in control and treatment.
+    fn achieved_power(&self, (control, treatment): (f64, f64)) -> Result<f64, Undefined> {
+        let effect = self.standardised_effect.abs();
+        match self.method {
+            Method::FixedHorizon => {
+                power::power(effect, control, treatment, self.alpha, Alternative::TwoSided)
+            }
+            Method::Sequential => {
+                let delta = effect / control.recip().sqrt().hypot(treatment.recip().sqrt());
+                sequential::planned_power(delta, self.alpha)
+            }
+        }
     }
 }
 
@@ -293,6 +308,14 @@ mod tests {
         assert!((plan.design_effect - 2.5).abs() < 1e-12);
         // 1,178.29 outcomes x 2.5 / 6 outcomes per unit.
         assert_eq!(plan.control_units, 491);
+    }
+
+    #[test]
+    fn a_sequential_plan_needs_an_eighth_more() {
+        let sequential = DesignDraft { method: Some(Method::Sequential), ..draft() };
+        let plan = sequential.parse().unwrap().plan().unwrap();
+        assert_eq!(plan.control_units, 1_327);
+        assert!(plan.achieved_power >= 0.80 && plan.achieved_power < 0.801);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::stats::lift::{Fieller, Lift};
 use crate::stats::mean_test::{self, TTest};
 use crate::stats::non_inferiority::{Better, Guardrail, Margin};
 use crate::stats::quantile::always_valid::{DEFAULT_TUNING_COUNT, QuantileTest};
-use crate::stats::sequential::{DEFAULT_TUNING_UNITS, Look, Rule};
+use crate::stats::sequential::{DEFAULT_TUNING, Look, Rule};
 use crate::stats::{Interval, precision};
 
 /// A treatment against control.
@@ -190,16 +190,18 @@ pub(super) fn compare(
 }
 
 fn rule(plan: &AnalysisPlan, contest: &Contest<'_>) -> Option<Rule> {
-    match contest.planned_units(plan) {
-        Some(units) => Rule::planned(plan.alpha, units),
-        None => Rule::open_ended(plan.alpha, DEFAULT_TUNING_UNITS),
+    match contest.planned_end(plan) {
+        Some(end) => Rule::planned(plan.alpha, end),
+        None => Rule::open_ended(plan.alpha, DEFAULT_TUNING),
     }
     .ok()
 }
 
 fn look(contest: &Contest<'_>) -> Option<Look> {
     let (control, treatment) = contest.exposed()?;
-    Look::of_estimates(&control.estimate, control.units, &treatment.estimate, treatment.units).ok()
+    Look::of_estimates(&control.estimate, control.units, &treatment.estimate, treatment.units)
+        .map(|look| look.at_clock(control.clock + treatment.clock))
+        .ok()
 }
 
 /// What this look alone shows.

@@ -20,7 +20,10 @@ pub(super) struct Contest<'a> {
     /// Control's and treatment's estimate, after variance reduction where a covariate is given.
     pub(super) estimates: Option<(ArmEstimate, ArmEstimate)>,
     pub(super) variance_reduction: Option<f64>,
-    /// Product of the design effects behind a quantile's standard errors.
+    /// Whether the clock runs in outcomes: where units return, evidence goes on growing while no
+    /// new unit comes, and a clock in units would run ahead of it.
+    pub(super) in_outcomes: bool,
+    /// The design effects behind a quantile's standard errors.
     pub(super) design_effects: Option<(f64, f64)>,
 }
 
@@ -56,6 +59,7 @@ fn of_means<'a>(metric: &'a Metric, control: &'a Arm<'a>, treatment: &'a Arm<'a>
         control,
         treatment,
         quantile: None,
+        in_outcomes: metric.estimand != Estimand::TotalPerUnit,
         estimates: adjusted.map(|a| (a.control, a.treatment)).or(plain),
         variance_reduction: adjusted.map(|adjusted| adjusted.variance_reduction),
         design_effects: None,
@@ -78,6 +82,7 @@ fn of_quantile<'a>(
         control,
         treatment,
         quantile: Some(Order { probability, distributions }),
+        in_outcomes: true,
         estimates: both.as_ref().ok().map(|(control, treatment)| (control.arm(), treatment.arm())),
         variance_reduction: None,
         design_effects: both
@@ -89,21 +94,22 @@ fn of_quantile<'a>(
 }
 
 impl Contest<'_> {
-    /// Both estimates with the exposed units behind them.
+    /// Both estimates with the units behind them and what they add to the clock.
     pub(super) fn exposed(&self) -> Option<(ExposedArm, ExposedArm)> {
         let (control, treatment) = self.estimates?;
-        Some((
-            ExposedArm { estimate: control, units: self.control.units },
-            ExposedArm { estimate: treatment, units: self.treatment.units },
-        ))
+        let arm = |arm: &Arm<'_>, estimate| ExposedArm {
+            estimate,
+            units: arm.units,
+            clock: if self.in_outcomes { count(arm.moments.count) } else { count(arm.units) },
+        };
+        Some((arm(self.control, control), arm(self.treatment, treatment)))
     }
 
-    /// Units that the plan asks for in these two arms: their share of all.
-    pub(super) fn planned_units(&self, plan: &AnalysisPlan) -> Option<f64> {
-        #[expect(clippy::cast_precision_loss, reason = "a plan below 2^53 units")]
-        let planned = plan.planned_units? as f64;
+    /// What the clock reads when the planned sample of these two arms is in: their share of all.
+    pub(super) fn planned_end(&self, plan: &AnalysisPlan) -> Option<f64> {
         let share = f64::from(self.control.weight + self.treatment.weight) / 10_000.0;
-        Some(planned * share).filter(|units| *units > 0.0)
+        let per_unit = if self.in_outcomes { plan.planned_outcomes_per_unit } else { 1.0 };
+        Some(count(plan.planned_units?) * share * per_unit).filter(|end| *end > 0.0)
     }
 
     /// Where the evidence of all looks is kept.
@@ -118,4 +124,9 @@ impl Contest<'_> {
     pub(super) fn treatment_id(&self) -> &VariantId {
         self.treatment.variant
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a clock; 2^53 units are out of reach")]
+fn count(number: u64) -> f64 {
+    number as f64
 }

@@ -13,6 +13,7 @@ pub struct AnalysisDraft {
     pub power: Option<f64>,
     pub min_detectable_effect: Option<f64>,
     pub planned_units: Option<i64>,
+    pub planned_outcomes_per_unit: Option<f64>,
     pub correction: Option<Correction>,
     pub srm_alpha: Option<f64>,
     pub groups: Option<u32>,
@@ -44,6 +45,10 @@ impl AnalysisDraft {
             }
             parsed
         });
+        let planned_outcomes_per_unit = self.planned_outcomes_per_unit.unwrap_or(1.0);
+        if !(1.0..1e9).contains(&planned_outcomes_per_unit) {
+            inner.add("planned_outcomes_per_unit", "must be at least 1 and below 1e9");
+        }
         let groups = self.groups.map_or(Ok(GroupCount::DEFAULT), GroupCount::try_from);
         let groups = inner.check("groups", groups);
         bad.nest("analysis", inner);
@@ -53,6 +58,7 @@ impl AnalysisDraft {
             power,
             min_detectable_effect: self.min_detectable_effect,
             planned_units,
+            planned_outcomes_per_unit,
             correction: self.correction.unwrap_or(Correction::Holm),
             srm_alpha,
             groups: groups?,

@@ -27,11 +27,13 @@
 mod look;
 mod mixture;
 mod obrien_fleming;
+mod planning;
 mod running;
 
 pub use self::look::Look;
 pub use self::mixture::Mixture;
 pub use self::obrien_fleming::ObrienFleming;
+pub use self::planning::{inflation, planned_power};
 pub use self::running::Running;
 
 use super::mean_test::Tail;
