@@ -24,10 +24,20 @@ use crate::telemetry::{self, LogFormat};
 #[derive(Debug, Clone, Args)]
 pub struct ServeArgs {
     /// Where gRPC is served.
-    #[arg(long, env = "TIEBREAK_GRPC_LISTEN", default_value = "127.0.0.1:50051", value_name = "ADDR")]
+    #[arg(
+        long,
+        env = "TIEBREAK_GRPC_LISTEN",
+        default_value = "127.0.0.1:50051",
+        value_name = "ADDR"
+    )]
     grpc_listen: SocketAddr,
     /// Where /livez and /readyz are served.
-    #[arg(long, env = "TIEBREAK_HTTP_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR")]
+    #[arg(
+        long,
+        env = "TIEBREAK_HTTP_LISTEN",
+        default_value = "127.0.0.1:8080",
+        value_name = "ADDR"
+    )]
     http_listen: SocketAddr,
     /// Where experiments and counters are kept: embedded:DIR, memory: or redis://HOST:PORT/DB.
     #[arg(
@@ -49,11 +59,16 @@ pub struct ServeArgs {
     /// Into how many shards the counters of a new experiment are spread: a power of two up to 64.
     #[arg(long, env = "TIEBREAK_SHARDS", default_value = "1", value_name = "N", value_parser = shards)]
     shards: ShardCount,
-    /// Where traces go: an OTLP/gRPC collector, for instance http://localhost:4317.
+    /// Where traces go: an OTLP/gRPC collector, for instance `http://localhost:4317`.
     #[arg(long, env = "TIEBREAK_OTLP_ENDPOINT", value_name = "URL")]
     otlp_endpoint: Option<String>,
     /// The project that traces without a caller's trace are filed under.
-    #[arg(long, env = "TIEBREAK_TELEMETRY_PROJECT", default_value = "tiebreak", value_name = "NAME")]
+    #[arg(
+        long,
+        env = "TIEBREAK_TELEMETRY_PROJECT",
+        default_value = "tiebreak",
+        value_name = "NAME"
+    )]
     telemetry_project: String,
     /// Share of the traces that start here to record; a caller's own decision is honoured.
     #[arg(long, env = "TIEBREAK_TRACE_SAMPLE_RATIO", default_value = "0.01", value_name = "0..1")]
@@ -61,7 +76,7 @@ pub struct ServeArgs {
     /// How a log line looks.
     #[arg(long, env = "TIEBREAK_LOG_FORMAT", default_value = "human")]
     log_format: LogStyle,
-    /// Which log lines are written, in the syntax of RUST_LOG.
+    /// Which log lines are written, in the syntax of `RUST_LOG`.
     #[arg(long, env = "TIEBREAK_LOG_FILTER", default_value = "info", value_name = "FILTER")]
     log_filter: String,
     /// How long a shutdown waits for calls in flight.
@@ -231,12 +246,9 @@ pub enum ConfigError {
 ///
 /// # Errors
 /// [`ConfigError`].
-pub fn with_file(
-    command: Command,
-    arguments: &[OsString],
-    variable: impl Fn(&str) -> Option<OsString>,
-) -> Result<Command, ConfigError> {
-    let Some(path) = file_named(arguments).or_else(|| variable(CONFIG_VARIABLE)) else {
+pub fn with_file(command: Command, arguments: &[OsString]) -> Result<Command, ConfigError> {
+    #[expect(clippy::disallowed_methods, reason = "the file is needed before clap reads the rest")]
+    let Some(path) = file_named(arguments).or_else(|| std::env::var_os(CONFIG_VARIABLE)) else {
         return Ok(command);
     };
     let path = PathBuf::from(path);
@@ -289,7 +301,10 @@ fn with_defaults(
     settings: &BTreeMap<String, Scalar>,
 ) -> Result<Command, ConfigError> {
     let known = |serve: &Command, name: &str| {
-        serve.get_arguments().find(|arg| arg.get_long() == Some(name)).map(|arg| arg.get_id().clone())
+        serve
+            .get_arguments()
+            .find(|arg| arg.get_long() == Some(name))
+            .map(|arg| arg.get_id().clone())
     };
     let mut defaults = Vec::new();
     for (name, value) in settings {
@@ -298,9 +313,9 @@ fn with_defaults(
         defaults.push((id.ok_or_else(|| ConfigError::Unknown(name.clone()))?, value.to_string()));
     }
     Ok(command.mut_subcommand("serve", |serve| {
-        defaults.into_iter().fold(serve, |serve, (id, value)| {
-            serve.mut_arg(id, |arg| arg.default_value(value))
-        })
+        defaults
+            .into_iter()
+            .fold(serve, |serve, (id, value)| serve.mut_arg(id, |arg| arg.default_value(value)))
     }))
 }
 
@@ -323,7 +338,8 @@ mod tests {
 
     #[test]
     fn a_flag_beats_the_file_and_the_file_beats_the_default() {
-        let file = "store: 'memory:'\nshards: 4\ntrace-sample-ratio: 0.5\ngrpc-listen: 127.0.0.1:1\n";
+        let file =
+            "store: 'memory:'\nshards: 4\ntrace-sample-ratio: 0.5\ngrpc-listen: 127.0.0.1:1\n";
         let settings = settings(file, &["--shards", "8"]).unwrap();
         assert_eq!(settings.store, StoreLocation::Memory);
         assert_eq!(settings.service.shards.get(), 8);

@@ -43,6 +43,10 @@ impl Layout {
 
     /// As stdout is: colours on a terminal, unless `NO_COLOR` is set (<https://no-color.org>).
     #[must_use]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a convention of all programs on a terminal, not a setting of this one"
+    )]
     pub fn of_stdout() -> Self {
         let terminal = stdout().is_terminal();
         let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());

@@ -11,41 +11,36 @@ pub(super) fn to_yaml(value: &Value) -> String {
 
 fn write(value: &Value, depth: usize, text: &mut String) {
     let indent = "  ".repeat(depth);
-    match value {
-        Value::Object(fields) if !fields.is_empty() => {
-            for (name, value) in fields {
-                text.push_str(&format!("{indent}{}:", scalar(name)));
-                write_after(value, depth + 1, text);
-            }
+    if let Some(fields) = value.as_object().filter(|fields| !fields.is_empty()) {
+        for (name, value) in fields {
+            text.extend([&indent, &scalar(name), ":"]);
+            write_after(value, depth + 1, text);
         }
-        Value::Array(items) if !items.is_empty() => {
-            for item in items {
-                let mut block = String::new();
-                write(item, depth + 1, &mut block);
-                // The first line of the item moves up behind its dash.
-                text.push_str(&format!("{indent}- {}", block.trim_start()));
-            }
+    } else if let Some(items) = value.as_array().filter(|items| !items.is_empty()) {
+        for item in items {
+            let mut block = String::new();
+            write(item, depth + 1, &mut block);
+            // The first line of the item moves up behind its dash.
+            text.extend([&indent, "- ", block.trim_start()]);
         }
-        leaf => text.push_str(&format!("{indent}{}\n", flow(leaf))),
+    } else {
+        text.extend([&indent, &flow(value), "\n"]);
     }
 }
 
 fn write_after(value: &Value, depth: usize, text: &mut String) {
-    let nested = matches!(value, Value::Object(fields) if !fields.is_empty())
-        || matches!(value, Value::Array(items) if !items.is_empty());
+    let nested = value.as_object().is_some_and(|fields| !fields.is_empty())
+        || value.as_array().is_some_and(|items| !items.is_empty());
     if nested {
         text.push('\n');
         write(value, depth, text);
     } else {
-        text.push_str(&format!(" {}\n", flow(value)));
+        text.extend([" ", &flow(value), "\n"]);
     }
 }
 
 fn flow(value: &Value) -> String {
-    match value {
-        Value::String(text) => scalar(text),
-        other => other.to_string(),
-    }
+    value.as_str().map_or_else(|| value.to_string(), scalar)
 }
 
 /// Bare where that can only be read as a text; JSON's quoting, which YAML shares, otherwise.

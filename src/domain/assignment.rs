@@ -122,9 +122,7 @@ pub fn membership(iteration: &Iteration, unit: UnitId<'_>) -> Membership {
     }
     let salt = &iteration.bucketing.salt;
     // A full share needs no hash: 10,000 of 10,000 buckets are enrolled.
-    if iteration.enrolment < BUCKETS
-        && salt.enrolment_bucket(unit).get() >= iteration.enrolment
-    {
+    if iteration.enrolment < BUCKETS && salt.enrolment_bucket(unit).get() >= iteration.enrolment {
         return Membership::NotEnrolled;
     }
     let bucket = salt.bucket(unit);

@@ -187,8 +187,10 @@ mod tests {
     #[test]
     fn a_group_and_a_bin_are_found_again_under_every_layout() {
         for shards in [1, 2, 8, 64] {
-            let layout =
-                Layout { groups: GroupCount::DEFAULT, shards: ShardCount::try_from(shards).unwrap() };
+            let layout = Layout {
+                groups: GroupCount::DEFAULT,
+                shards: ShardCount::try_from(shards).unwrap(),
+            };
             for group in 0..layout.groups.get() {
                 let shard = layout.shard(group);
                 assert_eq!(layout.group(shard, layout.column(group)), group);

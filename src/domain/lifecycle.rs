@@ -80,8 +80,8 @@ impl Experiment {
         }
         let mut after = self.touched(now);
         let new_iteration = started && self.definition.design_differs(&definition);
-        if new_iteration {
-            after.iterations.extend(self.next_iteration(&definition, now));
+        if let (true, Some(last)) = (new_iteration, self.current()) {
+            after.iterations.push(Self::next_iteration(last, &definition, now)?);
         } else if !started {
             let shards = self.current().map_or(ShardCount::ONE, |current| current.layout.shards);
             after.iterations = Self::create(definition.clone(), shards, now).iterations;
@@ -94,10 +94,15 @@ impl Experiment {
         let mut bad = Violations::new();
         for old in &self.definition.metrics {
             match definition.metric(old.id.as_str()) {
-                None => bad.add("metrics", format!("lacks '{}': metrics may only be added", old.id)),
+                None => {
+                    bad.add("metrics", format!("lacks '{}': metrics may only be added", old.id));
+                }
                 Some(new) if new != old => bad.add(
                     "metrics",
-                    format!("changes '{}': a metric is fixed once the experiment has started", old.id),
+                    format!(
+                        "changes '{}': a metric is fixed once the experiment has started",
+                        old.id
+                    ),
                 ),
                 Some(_) => {}
             }
@@ -108,17 +113,22 @@ impl Experiment {
         bad.into_result(())
     }
 
-    fn next_iteration(&self, definition: &Definition, now: Timestamp) -> Option<Iteration> {
-        let last = self.current()?;
+    fn next_iteration(
+        last: &Iteration,
+        definition: &Definition,
+        now: Timestamp,
+    ) -> Result<Iteration, Violations> {
         let kept: Vec<Option<usize>> =
             definition.variants.iter().map(|v| last.variant_index(v.id.as_str())).collect();
         let weights = definition.weights();
         let split = if last.bucketing == definition.bucketing {
-            last.split.rebalanced(&weights, definition.control(), &kept)
+            last.split
+                .rebalanced(&weights, definition.control(), &kept)
+                .map_err(|too_steep| Violations::of("variants", too_steep))?
         } else {
             Split::initial(&weights, definition.control())
         };
-        Some(Iteration::open(last.number + 1, definition, split, last.layout, now))
+        Ok(Iteration::open(last.number + 1, definition, split, last.layout, now))
     }
 
     fn touched(&self, now: Timestamp) -> Self {
@@ -170,9 +180,7 @@ impl Experiment {
                 concluded: Some(now),
                 ..self.touched(now)
             }),
-            State::Draft | State::Concluded | State::Archived => {
-                Err(self.refuse(State::Concluded))
-            }
+            State::Draft | State::Concluded | State::Archived => Err(self.refuse(State::Concluded)),
         }
     }
 

@@ -88,10 +88,8 @@ pub fn credit(experiment: &Experiment, draft: &OutcomeDraft) -> Result<Credit, O
     };
     // Who was assigned in this iteration says so; of everyone else a paused experiment counts
     // only those who were exposed before the pause.
-    let admission = match experiment.state {
-        State::Paused if draft.iteration == 0 => Admission::ExposedOnly,
-        _ => admission,
-    };
+    let paused = experiment.state == State::Paused;
+    let admission = if paused && draft.iteration == 0 { Admission::ExposedOnly } else { admission };
     let Some(variant) = iteration.variants.get(index) else {
         return Ok(Credit::Ignored);
     };
@@ -167,9 +165,8 @@ fn check<'a>(
     if iteration.is_none() {
         bad.add("iteration", format!("names iteration {}, which never was", draft.iteration));
     }
-    let named_variant = iteration.and_then(|iteration| {
-        check_assigned(iteration, &draft.assigned_variant_id, &mut bad)
-    });
+    let named_variant = iteration
+        .and_then(|iteration| check_assigned(iteration, &draft.assigned_variant_id, &mut bad));
     let mismatched = Some(draft.served_variant_id.as_str()).filter(|id| !id.is_empty());
     if let (Some(served), Some(iteration)) = (mismatched, iteration)
         && iteration.variant_index(served).is_none()

@@ -64,12 +64,12 @@ pub enum Effect {
 /// A design that can be computed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Design {
-    effect_size: f64,
+    standardised_effect: f64,
     requirement: Requirement,
     alpha: f64,
     treatments: u32,
     outcomes_per_unit: f64,
-    design_effect: f64,
+    variance_inflation: f64,
     daily_units: Option<f64>,
     method: Method,
 }
@@ -129,12 +129,12 @@ impl DesignDraft {
         let requirement = Requirement::new(alpha, power, ratio);
         match (effect_size, requirement) {
             (Some(effect_size), Ok(requirement)) if bad.is_empty() => Ok(Design {
-                effect_size,
+                standardised_effect: effect_size,
                 requirement,
                 alpha,
                 treatments,
                 outcomes_per_unit: outcomes,
-                design_effect: 1.0 + (outcomes - 1.0) * icc,
+                variance_inflation: 1.0 + (outcomes - 1.0) * icc,
                 daily_units: self.daily_units,
                 method: self.method.unwrap_or(Method::FixedHorizon),
             }),
@@ -215,9 +215,9 @@ impl Design {
     /// A violation of `effect` when it is so small that no number of units is enough.
     pub fn plan(&self) -> Result<SampleSizePlan, Violations> {
         let too_small = || Violations::of("effect", "is too small: it needs more than 1e15 units");
-        let size = power::sample_size(self.effect_size.abs(), &self.requirement)
+        let size = power::sample_size(self.standardised_effect.abs(), &self.requirement)
             .map_err(|_| too_small())?;
-        let per_unit = self.design_effect / self.outcomes_per_unit;
+        let per_unit = self.variance_inflation / self.outcomes_per_unit;
         let units = |outcomes: f64| whole(outcomes * per_unit);
         let (control_units, treatment_units) = (units(size.control), units(size.treatment));
         let total_units = treatment_units
@@ -226,7 +226,7 @@ impl Design {
             .filter(|total| *total <= LARGEST_TOTAL)
             .ok_or_else(too_small)?;
         let achieved_power = power::power(
-            self.effect_size.abs(),
+            self.standardised_effect.abs(),
             count(control_units) / per_unit,
             count(treatment_units) / per_unit,
             self.alpha,
@@ -237,9 +237,9 @@ impl Design {
             control_units,
             treatment_units,
             total_units,
-            effect_size: self.effect_size,
+            effect_size: self.standardised_effect,
             achieved_power,
-            design_effect: self.design_effect,
+            design_effect: self.variance_inflation,
             days: self.daily_units.map(|daily| count(total_units) / daily),
         })
     }
@@ -275,7 +275,10 @@ mod tests {
     #[test]
     fn equals_statsmodels() {
         let plan = draft().parse().unwrap().plan().unwrap();
-        assert_eq!((plan.control_units, plan.treatment_units, plan.total_units), (1179, 1179, 2358));
+        assert_eq!(
+            (plan.control_units, plan.treatment_units, plan.total_units),
+            (1179, 1179, 2358)
+        );
         assert!(plan.achieved_power >= 0.80 && plan.achieved_power < 0.801);
     }
 

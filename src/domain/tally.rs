@@ -135,7 +135,8 @@ impl Tally {
     pub fn moments(&self, variant: &VariantId, metric: &MetricId) -> Moments {
         let count = self.row(Row::Counts { variant, metric }).iter().sum::<i64>();
         let mut sum = [0; SUM_LIMBS];
-        for (limb, row) in sum.iter_mut().zip(self.limbs(|limb| Row::Sums { variant, metric, limb }))
+        for (limb, row) in
+            sum.iter_mut().zip(self.limbs(|limb| Row::Sums { variant, metric, limb }))
         {
             *limb = row.iter().sum();
         }

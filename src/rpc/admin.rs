@@ -10,8 +10,9 @@ use crate::rpc::clock::now;
 use crate::rpc::convert::experiment::{draft, etag, experiment_to_pb};
 use crate::rpc::convert::{listing, results, sample_size};
 use crate::rpc::pb::admin_service_server::AdminService;
-use crate::rpc::{pb, status};
+use crate::rpc::{pb, status, trace};
 use crate::service::{ResultsRequest, Service, ServiceError, Update};
+use crate::telemetry::RpcSpan;
 
 /// Serves `tiebreak.v1.AdminService`.
 #[derive(Debug, Clone)]
@@ -27,12 +28,15 @@ impl Admin {
     }
 }
 
-/// The record of a successful change, or the status of a failed one.
-fn answer(result: Result<Experiment, ServiceError>) -> Result<Option<pb::Experiment>, Status> {
-    match result {
-        Ok(experiment) => Ok(Some(experiment_to_pb(&experiment))),
-        Err(error) => Err(status::status(&error)),
-    }
+/// The record of a successful call, or the status of a failed one.
+fn answer(
+    span: &RpcSpan,
+    result: Result<Experiment, ServiceError>,
+) -> Result<Option<pb::Experiment>, Status> {
+    let experiment = result.map_err(|error| status::status(&error))?;
+    let experiment = Some(experiment_to_pb(&experiment));
+    trace::administered(span, experiment.as_ref());
+    Ok(experiment)
 }
 
 #[tonic::async_trait]
@@ -41,11 +45,12 @@ impl AdminService for Admin {
         &self,
         request: Request<pb::CreateExperimentRequest>,
     ) -> Result<Response<pb::CreateExperimentResponse>, Status> {
+        let span = RpcSpan::of(request.extensions());
         let pb::CreateExperimentRequest { experiment, validate_only } = request.into_inner();
         let draft = draft(experiment).map_err(status::invalid_experiment)?;
         let created = self.service.create_experiment(draft, validate_only, now()).await;
         let warnings = created.as_ref().map(|e| e.definition.warnings()).unwrap_or_default();
-        let experiment = answer(created)?;
+        let experiment = answer(&span, created)?;
         Ok(Response::new(pb::CreateExperimentResponse { experiment, warnings }))
     }
 
@@ -53,8 +58,9 @@ impl AdminService for Admin {
         &self,
         request: Request<pb::GetExperimentRequest>,
     ) -> Result<Response<pb::GetExperimentResponse>, Status> {
+        let span = RpcSpan::of(request.extensions());
         let id = request.into_inner().experiment_id;
-        let experiment = answer(self.service.experiment(&id).await)?;
+        let experiment = answer(&span, self.service.experiment(&id).await)?;
         Ok(Response::new(pb::GetExperimentResponse { experiment }))
     }
 
@@ -72,6 +78,7 @@ impl AdminService for Admin {
         &self,
         request: Request<pb::UpdateExperimentRequest>,
     ) -> Result<Response<pb::UpdateExperimentResponse>, Status> {
+        let span = RpcSpan::of(request.extensions());
         let pb::UpdateExperimentRequest { experiment, update_mask, allow_missing, validate_only } =
             request.into_inner();
         let etag = etag(experiment.as_ref().map_or("", |experiment| &experiment.etag));
@@ -81,9 +88,11 @@ impl AdminService for Admin {
         let saved = self.service.update_experiment(update, now()).await;
         let saved = saved.map_err(|error| status::status(&error))?;
         let paths = saved.changed.into_iter().map(str::to_owned).collect();
+        let experiment = experiment_to_pb(&saved.experiment);
+        trace::administered(&span, Some(&experiment));
         Ok(Response::new(pb::UpdateExperimentResponse {
             warnings: saved.experiment.definition.warnings(),
-            experiment: Some(experiment_to_pb(&saved.experiment)),
+            experiment: Some(experiment),
             changed: Some(prost_types::FieldMask { paths }),
             new_iteration: saved.new_iteration,
         }))
@@ -93,8 +102,10 @@ impl AdminService for Admin {
         &self,
         request: Request<pb::StartExperimentRequest>,
     ) -> Result<Response<pb::StartExperimentResponse>, Status> {
+        let span = RpcSpan::of(request.extensions());
         let pb::StartExperimentRequest { experiment_id: id, etag: tag } = request.into_inner();
-        let experiment = answer(self.service.start_experiment(&id, etag(&tag), now()).await)?;
+        let experiment =
+            answer(&span, self.service.start_experiment(&id, etag(&tag), now()).await)?;
         Ok(Response::new(pb::StartExperimentResponse { experiment }))
     }
 
@@ -102,8 +113,10 @@ impl AdminService for Admin {
         &self,
         request: Request<pb::PauseExperimentRequest>,
     ) -> Result<Response<pb::PauseExperimentResponse>, Status> {
+        let span = RpcSpan::of(request.extensions());
         let pb::PauseExperimentRequest { experiment_id: id, etag: tag } = request.into_inner();
-        let experiment = answer(self.service.pause_experiment(&id, etag(&tag), now()).await)?;
+        let experiment =
+            answer(&span, self.service.pause_experiment(&id, etag(&tag), now()).await)?;
         Ok(Response::new(pb::PauseExperimentResponse { experiment }))
     }
 
@@ -111,13 +124,14 @@ impl AdminService for Admin {
         &self,
         request: Request<pb::ConcludeExperimentRequest>,
     ) -> Result<Response<pb::ConcludeExperimentResponse>, Status> {
+        let span = RpcSpan::of(request.extensions());
         let pb::ConcludeExperimentRequest { experiment_id, winner_variant_id, note: _, etag: tag } =
             request.into_inner();
         let concluded = self
             .service
             .conclude_experiment(&experiment_id, &winner_variant_id, etag(&tag), now())
             .await;
-        let experiment = answer(concluded)?;
+        let experiment = answer(&span, concluded)?;
         let request = ResultsRequest { experiment_id, ..ResultsRequest::default() };
         let frozen = self.service.results(&request).await;
         let frozen = frozen.map_err(|error| status::status(&error))?;
@@ -129,8 +143,10 @@ impl AdminService for Admin {
         &self,
         request: Request<pb::ArchiveExperimentRequest>,
     ) -> Result<Response<pb::ArchiveExperimentResponse>, Status> {
+        let span = RpcSpan::of(request.extensions());
         let pb::ArchiveExperimentRequest { experiment_id: id, etag: tag } = request.into_inner();
-        let experiment = answer(self.service.archive_experiment(&id, etag(&tag), now()).await)?;
+        let experiment =
+            answer(&span, self.service.archive_experiment(&id, etag(&tag), now()).await)?;
         Ok(Response::new(pb::ArchiveExperimentResponse { experiment }))
     }
 

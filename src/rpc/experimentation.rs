@@ -9,8 +9,9 @@ use crate::domain::violation::Violations;
 use crate::rpc::clock::now;
 use crate::rpc::convert::{assignment, outcome, results};
 use crate::rpc::pb::experimentation_service_server::ExperimentationService;
-use crate::rpc::{pb, status};
+use crate::rpc::{pb, status, trace};
 use crate::service::{ResultsRequest, Service, ServiceError};
+use crate::telemetry::RpcSpan;
 
 /// Serves `tiebreak.v1.ExperimentationService`.
 #[derive(Debug, Clone)]
@@ -32,14 +33,15 @@ impl ExperimentationService for Experimentation {
         &self,
         request: Request<pb::AssignRequest>,
     ) -> Result<Response<pb::AssignResponse>, Status> {
+        let span = RpcSpan::of(request.extensions());
         let pb::AssignRequest { experiment_id, unit_id, attributes, defer_exposure } =
             request.into_inner();
-        let (unit, attributes) =
-            assignment::unit(&unit_id, attributes).map_err(status::invalid)?;
+        let (unit, attributes) = assignment::unit(&unit_id, attributes).map_err(status::invalid)?;
         let assigned = self
             .service
             .assign(&experiment_id, unit, &attributes, defer_exposure)
             .map_err(|error| status::status(&error))?;
+        trace::assigned(&span, &assigned);
         let assignment = Some(assignment::assignment_to_pb(&assigned));
         Ok(Response::new(pb::AssignResponse { assignment }))
     }
@@ -51,8 +53,7 @@ impl ExperimentationService for Experimentation {
         let pb::BatchAssignRequest { unit_id, experiment_ids, attributes, defer_exposure } =
             request.into_inner();
         assignment::check_batch(&experiment_ids).map_err(status::invalid)?;
-        let (unit, attributes) =
-            assignment::unit(&unit_id, attributes).map_err(status::invalid)?;
+        let (unit, attributes) = assignment::unit(&unit_id, attributes).map_err(status::invalid)?;
         let assigned = self
             .service
             .assign_batch(&experiment_ids, unit, &attributes, defer_exposure)
@@ -65,6 +66,7 @@ impl ExperimentationService for Experimentation {
         &self,
         request: Request<pb::LogOutcomeRequest>,
     ) -> Result<Response<pb::LogOutcomeResponse>, Status> {
+        let span = RpcSpan::of(request.extensions());
         let draft = outcome::draft(request.into_inner().outcome)
             .map_err(|bad| status::invalid(below("outcome", bad)))?;
         let receipt = self
@@ -72,8 +74,9 @@ impl ExperimentationService for Experimentation {
             .log_outcome(&draft)
             .await
             .map_err(|error| status::status(&error.below("outcome")))?;
-        let receipt = Some(outcome::receipt_to_pb(receipt));
-        Ok(Response::new(pb::LogOutcomeResponse { receipt }))
+        let receipt = outcome::receipt_to_pb(receipt);
+        trace::outcome(&span, &draft.experiment_id, &receipt);
+        Ok(Response::new(pb::LogOutcomeResponse { receipt: Some(receipt) }))
     }
 
     async fn batch_log_outcomes(
@@ -104,6 +107,7 @@ impl ExperimentationService for Experimentation {
         &self,
         request: Request<pb::GetResultsRequest>,
     ) -> Result<Response<pb::GetResultsResponse>, Status> {
+        let span = RpcSpan::of(request.extensions());
         let pb::GetResultsRequest { experiment_id, iteration, metric_ids, segment } =
             request.into_inner();
         if segment.is_some() {
@@ -112,8 +116,9 @@ impl ExperimentationService for Experimentation {
         let request = ResultsRequest { experiment_id, iteration, metric_ids };
         let answer =
             self.service.results(&request).await.map_err(|error| status::status(&error))?;
-        let results = Some(results::results_to_pb(&answer, now()));
-        Ok(Response::new(pb::GetResultsResponse { results }))
+        let results = results::results_to_pb(&answer, now());
+        trace::results(&span, &results);
+        Ok(Response::new(pb::GetResultsResponse { results: Some(results) }))
     }
 
     async fn get_results_history(

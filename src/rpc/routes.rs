@@ -68,8 +68,7 @@ pub fn routes(service: Arc<Service>, mut ready: watch::Receiver<bool>) -> Servin
     Serving { services, health }
 }
 
-const SERVICES: [&str; 2] =
-    ["tiebreak.v1.ExperimentationService", "tiebreak.v1.AdminService"];
+const SERVICES: [&str; 2] = ["tiebreak.v1.ExperimentationService", "tiebreak.v1.AdminService"];
 
 /// What one connection may cost. tonic leaves two limits open that hyper closes by default:
 /// streams and resets of one connection (RUSTSEC-2024-0003).

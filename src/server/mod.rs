@@ -79,7 +79,10 @@ impl Listeners {
     /// # Errors
     /// [`ServerError::Bind`].
     pub async fn bind(settings: &Settings) -> Result<Self, ServerError> {
-        Ok(Self { grpc: bind(settings.grpc_listen).await?, http: bind(settings.http_listen).await? })
+        Ok(Self {
+            grpc: bind(settings.grpc_listen).await?,
+            http: bind(settings.http_listen).await?,
+        })
     }
 
     /// Where they are: gRPC, HTTP.
@@ -183,10 +186,7 @@ impl Tasks {
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let stop = stopped(stopping.clone());
         self.0.spawn(async move {
-            server
-                .serve_with_incoming_shutdown(incoming, stop)
-                .await
-                .map_err(ServerError::Grpc)
+            server.serve_with_incoming_shutdown(incoming, stop).await.map_err(ServerError::Grpc)
         });
         let stop = stopped(stopping.clone());
         self.0.spawn(async move {

@@ -9,16 +9,12 @@ use crate::store::redis::{self, RedisStore};
 use crate::store::{Store, StoreError};
 
 pub(super) async fn store(settings: &Settings) -> Result<Arc<dyn Store>, ServerError> {
-    let refused = |source: StoreError| ServerError::Store {
-        location: settings.store.to_string(),
-        source,
-    };
+    let refused =
+        |source: StoreError| ServerError::Store { location: settings.store.to_string(), source };
     let embedded =
         embedded::Options { dedup_window: settings.dedup_window, ..embedded::Options::default() };
     match &settings.store {
-        StoreLocation::Memory => {
-            Ok(Arc::new(EmbeddedStore::in_memory(embedded).map_err(refused)?))
-        }
+        StoreLocation::Memory => Ok(Arc::new(EmbeddedStore::in_memory(embedded).map_err(refused)?)),
         StoreLocation::Embedded(path) => {
             Ok(Arc::new(EmbeddedStore::open(path, embedded).map_err(refused)?))
         }

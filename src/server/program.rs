@@ -35,7 +35,8 @@ pub async fn program(settings: &Settings) -> Result<(), Failure> {
     };
     let listeners = Listeners::bind(settings).await?;
     let served = serve(settings, listeners, &telemetry, stop).await;
-    let flushed = tokio::task::spawn_blocking(move || telemetry.shutdown(TELEMETRY_DEADLINE)).await?;
+    let flushed =
+        tokio::task::spawn_blocking(move || telemetry.shutdown(TELEMETRY_DEADLINE)).await?;
     if let Err(error) = flushed {
         tracing::warn!(%error, "the last spans are lost");
     }
@@ -50,9 +51,12 @@ pub async fn program(settings: &Settings) -> Result<(), Failure> {
 pub async fn client(mut command: cli::Command) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     let layout = Layout::of_stdout();
-    let own_endpoint = match &mut command {
-        cli::Command::Demo(options) if options.endpoint.is_none() => &mut options.endpoint,
-        _ => return Ok(cli::run(command, &mut out, layout).await?),
+    let own_endpoint = if let cli::Command::Demo(options) = &mut command
+        && options.endpoint.is_none()
+    {
+        &mut options.endpoint
+    } else {
+        return Ok(cli::run(command, &mut out, layout).await?);
     };
     let directory = tempfile::tempdir()?;
     let own = OwnServer::start(StoreLocation::Embedded(directory.path().join("store"))).await?;
@@ -75,7 +79,10 @@ impl OwnServer {
         let listeners = Listeners::bind(&settings).await?;
         let (grpc, _) = listeners.addresses()?;
         let (stop, stopping) = oneshot::channel::<()>();
-        #[expect(clippy::disallowed_methods, reason = "awaited in stop; ends with the process otherwise")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "awaited in stop; ends with the process otherwise"
+        )]
         let task = tokio::spawn(async move {
             let stopped = async {
                 // A dropped sender stops the server as well.

@@ -135,14 +135,10 @@ impl ServiceError {
     /// The same error with its fields below `prefix`.
     #[must_use]
     pub fn below(self, prefix: &str) -> Self {
-        match self {
-            Self::Invalid { input, violations } => {
-                let mut nested = Violations::new();
-                nested.nest(prefix, violations);
-                Self::Invalid { input, violations: nested }
-            }
-            other => other,
-        }
+        let Self::Invalid { input, violations } = self else { return self };
+        let mut nested = Violations::new();
+        nested.nest(prefix, violations);
+        Self::Invalid { input, violations: nested }
     }
 
     pub(super) fn outcome(experiment: &str, refused: OutcomeRefused) -> Self {
@@ -156,9 +152,7 @@ impl ServiceError {
 
     pub(super) fn change(experiment: &str, refused: ChangeRefused) -> Self {
         match refused {
-            ChangeRefused::Invalid(violations) => {
-                Self::experiment(violations)
-            }
+            ChangeRefused::Invalid(violations) => Self::experiment(violations),
             ChangeRefused::Closed(state) => {
                 Self::Closed { experiment: experiment.to_owned(), state }
             }

@@ -16,7 +16,7 @@ use crate::domain::experiment::ShardCount;
 use crate::store::Store;
 
 pub use self::admin::{EtagCheck, Saved, Update};
-pub use self::assign::Assigned;
+pub use self::assign::{Assigned, NamedPlace};
 pub use self::catalog::{Catalog, Snapshot};
 pub use self::error::{InvalidInput, ServiceError};
 pub use self::exposures::ExposureRecorder;
@@ -59,8 +59,7 @@ impl Service {
     /// it. The catalog is empty until [`Self::refresh`] or [`Self::follow`] has read the store.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, options: Options) -> (Self, ExposureRecorder) {
-        let (exposures, recorder) =
-            exposures::queue(Arc::clone(&store), options.exposure_queue);
+        let (exposures, recorder) = exposures::queue(Arc::clone(&store), options.exposure_queue);
         (Self { store, catalog: Catalog::default(), exposures, options }, recorder)
     }
 

@@ -81,7 +81,10 @@ impl Service {
                 answers[index] = Some(receipt);
             }
         }
-        answers.into_iter().map(|answer| answer.unwrap_or_else(|| Err(short_answer().into()))).collect()
+        answers
+            .into_iter()
+            .map(|answer| answer.unwrap_or_else(|| Err(short_answer().into())))
+            .collect()
     }
 
     fn credit(&self, draft: &OutcomeDraft) -> Result<Credit, ServiceError> {

@@ -25,15 +25,9 @@ pub struct Dd {
 
 impl Dd {
     /// Zero.
-    pub const ZERO: Self = Self {
-        high: 0.0,
-        low: 0.0,
-    };
+    pub const ZERO: Self = Self { high: 0.0, low: 0.0 };
     /// One.
-    pub const ONE: Self = Self {
-        high: 1.0,
-        low: 0.0,
-    };
+    pub const ONE: Self = Self { high: 1.0, low: 0.0 };
 
     /// The exact value of a signed integer (64 bits fit into 106).
     #[must_use]
@@ -104,10 +98,7 @@ fn two_sum(a: f64, b: f64) -> (f64, f64) {
 /// `a + b` exactly, for `|a| >= |b|` or `a = 0` (Dekker).
 fn quick_two_sum(a: f64, b: f64) -> Dd {
     let high = a + b;
-    Dd {
-        high,
-        low: b - (high - a),
-    }
+    Dd { high, low: b - (high - a) }
 }
 
 /// `a·b` exactly: the fused multiply-add returns the rounding error of the product.
@@ -118,10 +109,7 @@ fn two_product(a: f64, b: f64) -> (f64, f64) {
 
 impl From<f64> for Dd {
     fn from(value: f64) -> Self {
-        Self {
-            high: value,
-            low: 0.0,
-        }
+        Self { high: value, low: 0.0 }
     }
 }
 
@@ -129,10 +117,7 @@ impl Neg for Dd {
     type Output = Self;
 
     fn neg(self) -> Self {
-        Self {
-            high: -self.high,
-            low: -self.low,
-        }
+        Self { high: -self.high, low: -self.low }
     }
 }
 
@@ -167,9 +152,7 @@ impl Mul for Dd {
     fn mul(self, other: Self) -> Self {
         let (high, error) = two_product(self.high, other.high);
         let low_product = self.low * other.low;
-        let cross = self
-            .low
-            .mul_add(other.high, self.high.mul_add(other.low, low_product));
+        let cross = self.low.mul_add(other.high, self.high.mul_add(other.low, low_product));
         quick_two_sum(high, error + cross)
     }
 }
@@ -213,10 +196,7 @@ mod tests {
     fn a_sum_keeps_what_f64_drops() {
         let tiny = Dd::from(1e-20);
         assert_eq!((Dd::from(1e8) + tiny) - Dd::from(1e8), tiny);
-        assert_eq!(
-            [1e30, 1.0, -1e30].map(Dd::from).into_iter().sum::<Dd>(),
-            Dd::ONE
-        );
+        assert_eq!([1e30, 1.0, -1e30].map(Dd::from).into_iter().sum::<Dd>(), Dd::ONE);
     }
 
     #[test]

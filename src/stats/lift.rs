@@ -85,8 +85,7 @@ impl Lift {
     /// The critical value `t_{df, (1-level)/2}` for the intervals; none where neither arm varies.
     #[must_use]
     pub fn critical_value(&self, level: f64) -> Option<f64> {
-        self.degrees_of_freedom
-            .map(|df| student_isf(0.5 * (1.0 - level), df))
+        self.degrees_of_freedom.map(|df| student_isf(0.5 * (1.0 - level), df))
     }
 
     /// `lift ± critical · standard error`.
@@ -123,10 +122,7 @@ impl Lift {
         // The centre r/(1-g) as an excess over r, so that small lifts keep their digits.
         let excess = self.ratio * g / leading;
         let radius = critical * discriminant.sqrt() / leading.abs();
-        let (low, high) = (
-            self.above_ratio(excess - radius),
-            self.above_ratio(excess + radius),
-        );
+        let (low, high) = (self.above_ratio(excess - radius), self.above_ratio(excess + radius));
         let bounds = self.oriented(low, high);
         if !bounds.lower.is_finite() || !bounds.upper.is_finite() {
             Fieller::Unbounded
@@ -146,15 +142,9 @@ impl Lift {
     /// Bounds of `R - 1` as bounds of the lift.
     fn oriented(&self, low: f64, high: f64) -> Interval {
         if self.orientation < 0.0 {
-            Interval {
-                lower: -high,
-                upper: -low,
-            }
+            Interval { lower: -high, upper: -low }
         } else {
-            Interval {
-                lower: low,
-                upper: high,
-            }
+            Interval { lower: low, upper: high }
         }
     }
 }
@@ -165,23 +155,13 @@ mod tests {
     use crate::stats::dd::Dd;
 
     fn arm(value: f64, standard_error: f64) -> ArmEstimate {
-        ArmEstimate {
-            value: Dd::from(value),
-            standard_error,
-            degrees_of_freedom: 99.0,
-        }
+        ArmEstimate { value: Dd::from(value), standard_error, degrees_of_freedom: 99.0 }
     }
 
     #[test]
     fn a_zero_baseline_has_no_lift() {
-        assert_eq!(
-            Lift::new(&arm(0.0, 1.0), &arm(1.0, 1.0)),
-            Err(Undefined::ZeroBaseline)
-        );
-        assert_eq!(
-            Lift::new(&arm(1e-320, 1.0), &arm(1.0, 1.0)),
-            Err(Undefined::OutOfRange)
-        );
+        assert_eq!(Lift::new(&arm(0.0, 1.0), &arm(1.0, 1.0)), Err(Undefined::ZeroBaseline));
+        assert_eq!(Lift::new(&arm(1e-320, 1.0), &arm(1.0, 1.0)), Err(Undefined::OutOfRange));
     }
 
     #[test]
@@ -190,9 +170,7 @@ mod tests {
         let less_negative = Lift::new(&arm(-2.0, 0.1), &arm(-1.5, 0.1)).unwrap();
         assert!((up.lift - 0.25).abs() < 1e-15 && (less_negative.lift - 0.25).abs() < 1e-15);
         for lift in [up, less_negative] {
-            let Fieller::Bounded(interval) = lift.fieller(1.96) else {
-                panic!("{lift:?}")
-            };
+            let Fieller::Bounded(interval) = lift.fieller(1.96) else { panic!("{lift:?}") };
             assert!(interval.contains(0.25) && interval.lower < interval.upper);
             assert!(lift.log_delta(1.96).unwrap().contains(0.25));
         }
@@ -204,9 +182,7 @@ mod tests {
         // inequality into an equation.
         let (control, treatment) = (arm(1.0, 0.2), arm(1.4, 0.3));
         let lift = Lift::new(&control, &treatment).unwrap();
-        let Fieller::Bounded(interval) = lift.fieller(1.96) else {
-            panic!("{lift:?}")
-        };
+        let Fieller::Bounded(interval) = lift.fieller(1.96) else { panic!("{lift:?}") };
         for bound in [interval.lower, interval.upper] {
             let ratio = 1.0 + bound;
             let z = (1.4 - ratio) / 0.3_f64.hypot(0.2 * ratio);
@@ -226,12 +202,6 @@ mod tests {
     fn without_variance_the_interval_is_the_point() {
         let lift = Lift::new(&arm(2.0, 0.0), &arm(3.0, 0.0)).unwrap();
         assert_eq!(lift.critical_value(0.95), None);
-        assert_eq!(
-            lift.fieller(1.96),
-            Fieller::Bounded(Interval {
-                lower: 0.5,
-                upper: 0.5
-            })
-        );
+        assert_eq!(lift.fieller(1.96), Fieller::Bounded(Interval { lower: 0.5, upper: 0.5 }));
     }
 }

@@ -82,18 +82,8 @@ impl TTest {
         if !t.is_finite() || !standard_error.is_finite() {
             return Err(Undefined::OutOfRange);
         }
-        let Tail {
-            p_value,
-            ln_p_value,
-        } = tail(t, degrees_of_freedom, Alternative::TwoSided);
-        Ok(Self {
-            difference,
-            standard_error,
-            degrees_of_freedom,
-            t,
-            p_value,
-            ln_p_value,
-        })
+        let Tail { p_value, ln_p_value } = tail(t, degrees_of_freedom, Alternative::TwoSided);
+        Ok(Self { difference, standard_error, degrees_of_freedom, t, p_value, ln_p_value })
     }
 
     /// The p-value against another alternative.
@@ -119,25 +109,18 @@ impl TTest {
         let error = 1.0 - level.clamp(0.0, 1.0);
         match alternative {
             Alternative::TwoSided => Interval::around(self.difference, radius(0.5 * error)),
-            Alternative::Greater => Interval {
-                lower: self.difference - radius(error),
-                upper: f64::INFINITY,
-            },
-            Alternative::Less => Interval {
-                lower: f64::NEG_INFINITY,
-                upper: self.difference + radius(error),
-            },
+            Alternative::Greater => {
+                Interval { lower: self.difference - radius(error), upper: f64::INFINITY }
+            }
+            Alternative::Less => {
+                Interval { lower: f64::NEG_INFINITY, upper: self.difference + radius(error) }
+            }
         }
     }
 }
 
 fn tail(t: f64, df: f64, alternative: Alternative) -> Tail {
-    Tail::of_symmetric(
-        t,
-        alternative,
-        |t| student_sf(t, df),
-        |t| student_ln_sf(t, df),
-    )
+    Tail::of_symmetric(t, alternative, |t| student_sf(t, df), |t| student_ln_sf(t, df))
 }
 
 /// Student's t-test with pooled variance: `s_p² = ((n_c-1)s_c² + (n_t-1)s_t²)/(n_c+n_t-2)`,
@@ -152,10 +135,7 @@ pub fn student(control: &Moments, treatment: &Moments) -> Result<TTest, Undefine
     let squares = c.degrees_of_freedom * control.checked_variance()?
         + t.degrees_of_freedom * treatment.checked_variance()?;
     let df = c.degrees_of_freedom + t.degrees_of_freedom;
-    let (n_c, n_t) = (
-        Dd::from_u64(control.count).to_f64(),
-        Dd::from_u64(treatment.count).to_f64(),
-    );
+    let (n_c, n_t) = (Dd::from_u64(control.count).to_f64(), Dd::from_u64(treatment.count).to_f64());
     let standard_error = (squares / df * (n_c.recip() + n_t.recip())).sqrt();
     TTest::new((t.value - c.value).to_f64(), standard_error, df)
 }
@@ -179,11 +159,7 @@ pub fn welch(control: &Moments, treatment: &Moments) -> Result<TTest, Undefined>
 pub fn welch_estimates(control: &ArmEstimate, treatment: &ArmEstimate) -> Result<TTest, Undefined> {
     let df = welch_degrees_of_freedom(control, treatment)?;
     let standard_error = control.standard_error.hypot(treatment.standard_error);
-    TTest::new(
-        (treatment.value - control.value).to_f64(),
-        standard_error,
-        df,
-    )
+    TTest::new((treatment.value - control.value).to_f64(), standard_error, df)
 }
 
 /// Satterthwaite's `(a+b)²/(a²/df_c + b²/df_t)` with `a = se_c²`, `b = se_t²`.
@@ -211,10 +187,7 @@ mod tests {
     use super::*;
 
     fn close(got: f64, expected: f64, relative: f64) {
-        assert!(
-            (got - expected).abs() <= relative * expected.abs(),
-            "{got:e} {expected:e}"
-        );
+        assert!((got - expected).abs() <= relative * expected.abs(), "{got:e} {expected:e}");
     }
 
     #[test]
@@ -232,15 +205,9 @@ mod tests {
 
     #[test]
     fn alternatives_share_one_probability() {
-        let test = welch(
-            &Moments::from_f64(5, 10.0, 24.0),
-            &Moments::from_f64(6, 15.0, 41.0),
-        )
-        .unwrap();
-        let (greater, less) = (
-            test.tail(Alternative::Greater),
-            test.tail(Alternative::Less),
-        );
+        let test =
+            welch(&Moments::from_f64(5, 10.0, 24.0), &Moments::from_f64(6, 15.0, 41.0)).unwrap();
+        let (greater, less) = (test.tail(Alternative::Greater), test.tail(Alternative::Less));
         close(greater.p_value + less.p_value, 1.0, 1e-15);
         close(test.p_value, 2.0 * greater.p_value.min(less.p_value), 1e-15);
     }
@@ -250,40 +217,20 @@ mod tests {
         let test = TTest::new(2.0, 1.0, 12.0).unwrap();
         let bound = test.interval(1.0 - test.p_value);
         assert!(bound.lower.abs() < 1e-12, "{bound:?}");
-        assert_eq!(
-            test.interval(0.0),
-            Interval {
-                lower: 2.0,
-                upper: 2.0
-            }
-        );
-        assert_eq!(
-            test.interval(1.0),
-            Interval {
-                lower: f64::NEG_INFINITY,
-                upper: f64::INFINITY
-            }
-        );
+        assert_eq!(test.interval(0.0), Interval { lower: 2.0, upper: 2.0 });
+        assert_eq!(test.interval(1.0), Interval { lower: f64::NEG_INFINITY, upper: f64::INFINITY });
     }
 
     #[test]
     fn the_smallest_p_value_is_not_zero() {
         let test = TTest::new(1.0, 1e-3, 1e9).unwrap();
         assert_eq!(test.p_value.to_bits(), f64::MIN_POSITIVE.to_bits());
-        assert!(
-            (-500_000.0..-499_000.0).contains(&test.ln_p_value),
-            "{}",
-            test.ln_p_value
-        );
+        assert!((-500_000.0..-499_000.0).contains(&test.ln_p_value), "{}", test.ln_p_value);
     }
 
     #[test]
     fn tiny_standard_errors_have_degrees_of_freedom() {
-        let arm = ArmEstimate {
-            value: Dd::ZERO,
-            standard_error: 1e-150,
-            degrees_of_freedom: 9.0,
-        };
+        let arm = ArmEstimate { value: Dd::ZERO, standard_error: 1e-150, degrees_of_freedom: 9.0 };
         close(welch_degrees_of_freedom(&arm, &arm).unwrap(), 18.0, 1e-14);
     }
 }

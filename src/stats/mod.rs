@@ -50,10 +50,7 @@ impl Interval {
     /// `centre ± radius`.
     #[must_use]
     pub fn around(centre: f64, radius: f64) -> Self {
-        Self {
-            lower: centre - radius,
-            upper: centre + radius,
-        }
+        Self { lower: centre - radius, upper: centre + radius }
     }
 
     /// Whether `value` lies in the interval, bounds included.

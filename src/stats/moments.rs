@@ -29,11 +29,7 @@ impl Moments {
     /// From sums that were accumulated exactly (see [`decimal`](super::decimal)).
     #[must_use]
     pub fn new(count: u64, sum: Dd, sum_of_squares: Dd) -> Self {
-        Self {
-            count,
-            sum,
-            sum_of_squares,
-        }
+        Self { count, sum, sum_of_squares }
     }
 
     /// From sums somebody else accumulated in `f64`.
@@ -138,10 +134,7 @@ mod tests {
 
     #[test]
     fn merging_is_adding() {
-        let (a, b) = (
-            Moments::from_f64(2, 3.0, 5.0),
-            Moments::from_f64(3, -1.0, 9.0),
-        );
+        let (a, b) = (Moments::from_f64(2, 3.0, 5.0), Moments::from_f64(3, -1.0, 9.0));
         assert_eq!(a.merge(b), b.merge(a));
         assert_eq!(a.merge(b), Moments::from_f64(5, 2.0, 14.0));
         assert_eq!(a.merge(Moments::default()), a);

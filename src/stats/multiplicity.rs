@@ -22,9 +22,7 @@ pub fn holm(p_values: &[f64]) -> Vec<f64> {
     let mut adjusted = vec![0.0; p_values.len()];
     let mut largest: f64 = 0.0;
     for (rank, index) in ascending(p_values).into_iter().enumerate() {
-        largest = largest
-            .max(real(p_values.len() - rank) * p_values[index])
-            .min(1.0);
+        largest = largest.max(real(p_values.len() - rank) * p_values[index]).min(1.0);
         adjusted[index] = largest;
     }
     adjusted
@@ -79,10 +77,7 @@ mod tests {
         for adjust in [bonferroni, holm, benjamini_hochberg] {
             close(
                 &adjust(&[1.0, 0.9, 0.0]),
-                &adjust(&[1.0, 0.9, 0.0])
-                    .iter()
-                    .map(|p| p.clamp(0.0, 1.0))
-                    .collect::<Vec<_>>(),
+                &adjust(&[1.0, 0.9, 0.0]).iter().map(|p| p.clamp(0.0, 1.0)).collect::<Vec<_>>(),
             );
             close(&adjust(&[0.3]), &[0.3]);
             close(&adjust(&[]), &[]);

@@ -42,14 +42,8 @@ impl Proportion {
     #[must_use]
     pub fn wilson(&self, level: f64) -> Interval {
         let z = critical_value(level);
-        let failures = Self {
-            trials: self.trials,
-            successes: self.trials - self.successes,
-        };
-        Interval {
-            lower: self.wilson_lower(z),
-            upper: 1.0 - failures.wilson_lower(z),
-        }
+        let failures = Self { trials: self.trials, successes: self.trials - self.successes };
+        Interval { lower: self.wilson_lower(z), upper: 1.0 - failures.wilson_lower(z) }
     }
 
     /// The smaller root of `(n+z²)p² - (2x+z²)p + x²/n = 0`, as the product of the roots over the
@@ -104,17 +98,9 @@ impl ZTest {
             return Err(Undefined::ZeroVariance);
         }
         let z = difference / standard_error;
-        let Tail {
-            p_value,
-            ln_p_value,
-        } = Tail::of_symmetric(z, Alternative::TwoSided, normal_sf, normal_ln_sf);
-        Ok(Self {
-            difference,
-            standard_error,
-            z,
-            p_value,
-            ln_p_value,
-        })
+        let Tail { p_value, ln_p_value } =
+            Tail::of_symmetric(z, Alternative::TwoSided, normal_sf, normal_ln_sf);
+        Ok(Self { difference, standard_error, z, p_value, ln_p_value })
     }
 }
 
@@ -125,19 +111,10 @@ impl ZTest {
 /// [`Undefined::ZeroVariance`] where all outcomes of both arms are equal; [`Undefined::OutOfRange`]
 /// beyond 2^64 trials.
 pub fn pooled(control: &Proportion, treatment: &Proportion) -> Result<ZTest, Undefined> {
-    let trials = control
-        .trials
-        .checked_add(treatment.trials)
-        .ok_or(Undefined::OutOfRange)?;
-    let together = Proportion {
-        trials,
-        successes: control.successes + treatment.successes,
-    };
+    let trials = control.trials.checked_add(treatment.trials).ok_or(Undefined::OutOfRange)?;
+    let together = Proportion { trials, successes: control.successes + treatment.successes };
     let inverse_counts = control.count().recip() + treatment.count().recip();
-    ZTest::new(
-        difference(control, treatment),
-        (together.spread() * inverse_counts).sqrt(),
-    )
+    ZTest::new(difference(control, treatment), (together.spread() * inverse_counts).sqrt())
 }
 
 /// Wald's test: `se² = p_c(1-p_c)/n_c + p_t(1-p_t)/n_t`.
@@ -146,10 +123,7 @@ pub fn pooled(control: &Proportion, treatment: &Proportion) -> Result<ZTest, Und
 ///
 /// [`Undefined::ZeroVariance`] where neither arm varies.
 pub fn unpooled(control: &Proportion, treatment: &Proportion) -> Result<ZTest, Undefined> {
-    ZTest::new(
-        difference(control, treatment),
-        unpooled_standard_error(control, treatment),
-    )
+    ZTest::new(difference(control, treatment), unpooled_standard_error(control, treatment))
 }
 
 /// `p_t - p_c ± z · se` with the unpooled standard error. Misses its level near 0 and 1.
@@ -197,19 +171,13 @@ mod tests {
 
     #[test]
     fn the_ends_of_the_scale_are_exact() {
-        let (none, all) = (
-            Proportion::new(20, 0).unwrap(),
-            Proportion::new(20, 20).unwrap(),
-        );
+        let (none, all) = (Proportion::new(20, 0).unwrap(), Proportion::new(20, 20).unwrap());
         assert_eq!(none.wilson(0.95).lower.to_bits(), 0.0_f64.to_bits());
         assert_eq!(all.wilson(0.95).upper.to_bits(), 1.0_f64.to_bits());
         assert_eq!(unpooled(&none, &all), Err(Undefined::ZeroVariance));
         assert_eq!(pooled(&none, &none), Err(Undefined::ZeroVariance));
         let interval = newcombe_interval(&none, &all, 0.95);
-        assert!(
-            interval.lower < 1.0 && (interval.upper - 1.0).abs() < 1e-15,
-            "{interval:?}"
-        );
+        assert!(interval.lower < 1.0 && (interval.upper - 1.0).abs() < 1e-15, "{interval:?}");
     }
 
     #[test]

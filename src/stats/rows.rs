@@ -54,20 +54,13 @@ pub fn ratio(rows: &[Row]) -> Result<ArmEstimate, Undefined> {
     let value = numerator / denominator;
     let total = denominator.to_f64();
     // Dividing before squaring keeps the squares in range whatever the unit of the metric.
-    let squares: f64 = rows
-        .iter()
-        .map(|row| (residual(row, value) / total).powi(2))
-        .sum();
+    let squares: f64 = rows.iter().map(|row| (residual(row, value) / total).powi(2)).sum();
     let count = row_count(rows);
     let standard_error = (squares * count / (count - 1.0)).sqrt();
     if !value.is_finite() || !standard_error.is_finite() {
         return Err(Undefined::OutOfRange);
     }
-    Ok(ArmEstimate {
-        value,
-        standard_error,
-        degrees_of_freedom: count - 1.0,
-    })
+    Ok(ArmEstimate { value, standard_error, degrees_of_freedom: count - 1.0 })
 }
 
 /// `y_i - R d_i`.
@@ -86,13 +79,7 @@ mod tests {
     use crate::stats::moments::Moments;
 
     fn rows(pairs: &[(f64, f64)]) -> Vec<Row> {
-        pairs
-            .iter()
-            .map(|&(d, y)| Row {
-                denominator: d.into(),
-                numerator: y.into(),
-            })
-            .collect()
+        pairs.iter().map(|&(d, y)| Row { denominator: d.into(), numerator: y.into() }).collect()
     }
 
     #[test]
@@ -124,9 +111,6 @@ mod tests {
     #[test]
     fn what_is_not_defined_says_why() {
         assert_eq!(ratio(&rows(&[(1.0, 1.0)])), Err(Undefined::NotEnoughData));
-        assert_eq!(
-            ratio(&rows(&[(0.0, 1.0), (0.0, 2.0)])),
-            Err(Undefined::ZeroDenominator)
-        );
+        assert_eq!(ratio(&rows(&[(0.0, 1.0), (0.0, 2.0)])), Err(Undefined::ZeroDenominator));
     }
 }

@@ -40,8 +40,7 @@ impl Bin {
     /// values at a boundary.
     #[must_use]
     pub fn of(value: f64) -> Self {
-        // Not `value < SMALLEST`: a NaN must land here, too.
-        if !(value >= SMALLEST) {
+        if value.is_nan() || value < SMALLEST {
             return Self(0);
         }
         let k = libm::ceil(libm::log(value) / ln_gamma());
@@ -72,31 +71,19 @@ impl Bin {
     /// Largest value in the bin.
     #[must_use]
     pub fn upper(self) -> f64 {
-        if self.0 == 0 {
-            SMALLEST
-        } else {
-            libm::exp(self.exponent() * ln_gamma())
-        }
+        if self.0 == 0 { SMALLEST } else { libm::exp(self.exponent() * ln_gamma()) }
     }
 
     /// The bin's lower end, itself not in the bin.
     #[must_use]
     pub fn lower(self) -> f64 {
-        if self.0 == 0 {
-            0.0
-        } else {
-            libm::exp((self.exponent() - 1.0) * ln_gamma())
-        }
+        if self.0 == 0 { 0.0 } else { libm::exp((self.exponent() - 1.0) * ln_gamma()) }
     }
 
     /// The value within [`RELATIVE_ERROR`] of everything in the bin.
     #[must_use]
     pub fn middle(self) -> f64 {
-        if self.0 == 0 {
-            0.0
-        } else {
-            2.0 * self.upper() / (gamma() + 1.0)
-        }
+        if self.0 == 0 { 0.0 } else { 2.0 * self.upper() / (gamma() + 1.0) }
     }
 }
 
@@ -109,10 +96,7 @@ mod tests {
         let mut value = SMALLEST;
         while value < 1e18 {
             let bin = Bin::of(value);
-            assert!(
-                (bin.middle() / value - 1.0).abs() <= RELATIVE_ERROR * 1.000_001,
-                "{value}"
-            );
+            assert!((bin.middle() / value - 1.0).abs() <= RELATIVE_ERROR * 1.000_001, "{value}");
             assert!(bin.index() > 0 && bin.index() < BINS);
             value *= 1.003_7;
         }
@@ -122,11 +106,7 @@ mod tests {
     #[test]
     fn bins_ascend_and_odd_values_have_a_place() {
         let values = [0.0, 1e-10, 1e-9, 0.5, 1.0, 1.021, 70.9, 1e17];
-        assert!(
-            values
-                .windows(2)
-                .all(|pair| Bin::of(pair[0]) <= Bin::of(pair[1]))
-        );
+        assert!(values.windows(2).all(|pair| Bin::of(pair[0]) <= Bin::of(pair[1])));
         assert_eq!(Bin::of(f64::NAN).index(), 0);
         assert_eq!(Bin::of(-1.0).index(), 0);
         assert_eq!(Bin::of(f64::INFINITY).index(), BINS - 1);

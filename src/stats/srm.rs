@@ -102,11 +102,7 @@ pub fn sequential(
 impl SequentialEvidence {
     fn of(ln_e: f64) -> Self {
         let ln_p_value = (-ln_e).min(0.0);
-        Self {
-            ln_e,
-            p_value: ln_p_value.exp().max(f64::MIN_POSITIVE),
-            ln_p_value,
-        }
+        Self { ln_e, p_value: ln_p_value.exp().max(f64::MIN_POSITIVE), ln_p_value }
     }
 }
 
@@ -144,10 +140,7 @@ fn compare(counts: &[u64], weights: &[f64]) -> Result<(Vec<Arm>, f64), Undefined
             surplus: ((count * weight - total * Dd::from(own)) / weight).to_f64(),
         }
     };
-    Ok((
-        counts.iter().zip(weights).map(arm).collect(),
-        total.to_f64(),
-    ))
+    Ok((counts.iter().zip(weights).map(arm).collect(), total.to_f64()))
 }
 
 #[cfg(test)]
@@ -155,19 +148,13 @@ mod tests {
     use super::*;
 
     fn close(got: f64, expected: f64, relative: f64) {
-        assert!(
-            (got - expected).abs() <= relative * expected.abs(),
-            "{got:.17e} {expected:.17e}"
-        );
+        assert!((got - expected).abs() <= relative * expected.abs(), "{got:.17e} {expected:.17e}");
     }
 
     #[test]
     fn exact_shares_are_no_mismatch() {
         let test = chi_squared(&[6_200, 1_550], &[0.8, 0.2]).unwrap();
-        assert_eq!(
-            (test.statistic, test.p_value, test.ln_p_value),
-            (0.0, 1.0, 0.0)
-        );
+        assert_eq!((test.statistic, test.p_value, test.ln_p_value), (0.0, 1.0, 0.0));
     }
 
     #[test]
@@ -178,41 +165,19 @@ mod tests {
         assert!(first.ln_e.abs() < 1e-14, "{}", first.ln_e);
         let second = sequential(&[2, 0], &[0.5, 0.5], 100.0).unwrap();
         close(second.ln_e, (51.0_f64 / 101.0 / 0.5).ln(), 1e-11);
-        assert_eq!(
-            sequential(&[0, 0], &[1.0, 1.0], 100.0)
-                .unwrap()
-                .ln_e
-                .to_bits(),
-            0
-        );
+        assert_eq!(sequential(&[0, 0], &[1.0, 1.0], 100.0).unwrap().ln_e.to_bits(), 0);
     }
 
     #[test]
     fn two_thousand_million_units_keep_nine_digits() {
         // mpmath, 50 digits.
         let cases = [
-            (
-                [1_000_050_000, 999_950_000],
-                [0.5, 0.5],
-                -5.908_121_521_680_791,
-            ),
-            (
-                [1_000_130_000, 999_870_000],
-                [0.5, 0.5],
-                8.491_877_812_079_237,
-            ),
-            (
-                [1_600_060_000, 399_940_000],
-                [0.8, 0.2],
-                -2.784_729_161_574_870_5,
-            ),
+            ([1_000_050_000, 999_950_000], [0.5, 0.5], -5.908_121_521_680_791),
+            ([1_000_130_000, 999_870_000], [0.5, 0.5], 8.491_877_812_079_237),
+            ([1_600_060_000, 399_940_000], [0.8, 0.2], -2.784_729_161_574_870_5),
         ];
         for (counts, weights, expected) in cases {
-            close(
-                sequential(&counts, &weights, 100.0).unwrap().ln_e,
-                expected,
-                1e-9,
-            );
+            close(sequential(&counts, &weights, 100.0).unwrap().ln_e, expected, 1e-9);
         }
     }
 
@@ -225,20 +190,12 @@ mod tests {
 
     #[test]
     fn what_is_not_defined_says_why() {
-        for (counts, weights) in [
-            (&[1_u64][..], &[1.0][..]),
-            (&[1, 2], &[1.0]),
-            (&[1, 2], &[1.0, 0.0]),
-        ] {
+        for (counts, weights) in
+            [(&[1_u64][..], &[1.0][..]), (&[1, 2], &[1.0]), (&[1, 2], &[1.0, 0.0])]
+        {
             assert_eq!(chi_squared(counts, weights), Err(Undefined::OutsideDomain));
         }
-        assert_eq!(
-            chi_squared(&[0, 0], &[1.0, 1.0]),
-            Err(Undefined::NotEnoughData)
-        );
-        assert_eq!(
-            sequential(&[1, 1], &[1.0, 1.0], 0.0),
-            Err(Undefined::OutsideDomain)
-        );
+        assert_eq!(chi_squared(&[0, 0], &[1.0, 1.0]), Err(Undefined::NotEnoughData));
+        assert_eq!(sequential(&[1, 1], &[1.0, 1.0], 0.0), Err(Undefined::OutsideDomain));
     }
 }

@@ -39,10 +39,7 @@ impl Tail {
             Alternative::Greater => (sf(statistic), ln_sf(statistic)),
             Alternative::Less => (sf(-statistic), ln_sf(-statistic)),
         };
-        Self {
-            p_value: probability.clamp(f64::MIN_POSITIVE, 1.0),
-            ln_p_value: logarithm.min(0.0),
-        }
+        Self { p_value: probability.clamp(f64::MIN_POSITIVE, 1.0), ln_p_value: logarithm.min(0.0) }
     }
 }
 
@@ -58,10 +55,7 @@ mod tests {
     #[test]
     fn one_sided_tails_mirror_each_other() {
         assert_eq!(of(1.3, Alternative::Greater), of(-1.3, Alternative::Less));
-        assert_eq!(
-            of(1.3, Alternative::TwoSided),
-            of(-1.3, Alternative::TwoSided)
-        );
+        assert_eq!(of(1.3, Alternative::TwoSided), of(-1.3, Alternative::TwoSided));
         assert!(of(1.3, Alternative::Greater).p_value < 0.5);
     }
 

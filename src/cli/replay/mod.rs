@@ -6,6 +6,7 @@
 mod cells;
 mod columns;
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use super::delivery::{Delivery, Parcel, Tally};
 use super::{Error, Layout, definition, figures, progress, results};
 use crate::rpc::pb::bucketing::Algorithm;
 use crate::rpc::pb::experiment::State;
-use crate::rpc::pb::{Experiment, StartExperimentRequest, UpdateExperimentRequest};
+use crate::rpc::pb::{Bucketing, Experiment, StartExperimentRequest, UpdateExperimentRequest};
 
 /// How many unusable rows are told one by one.
 const TOLD: usize = 10;
@@ -91,7 +92,7 @@ pub(super) async fn run(
 
 /// The algorithm of the experiment must agree with who assigns.
 fn check_algorithm(options: &Options, experiment: &Experiment) -> Result<(), Error> {
-    let algorithm = experiment.bucketing.as_ref().map(|bucketing| bucketing.algorithm());
+    let algorithm = experiment.bucketing.as_ref().map(Bucketing::algorithm);
     let external = algorithm == Some(Algorithm::External);
     let file = options.experiment.display();
     match &options.variant {
@@ -110,29 +111,29 @@ fn check_algorithm(options: &Options, experiment: &Experiment) -> Result<(), Err
 
 /// Reads the whole file once and returns the number of its rows.
 fn check_rows(options: &Options, experiment: &Experiment) -> Result<u64, Error> {
-    let mut faults = Vec::new();
-    let (mut rows, mut faulty) = (0_u64, 0_u64);
+    let mut told = Vec::new();
+    let (mut rows, mut unusable) = (0_u64, 0_u64);
     for parcel in parcels(options, experiment)? {
         rows += 1;
         match parcel {
             Ok(_) => {}
             Err(Error::Input(fault)) => {
-                faulty += 1;
-                if faults.len() < TOLD {
-                    faults.push(format!("\n  {fault}"));
+                unusable += 1;
+                if told.len() < TOLD {
+                    told.push(format!("\n  {fault}"));
                 }
             }
             Err(other) => return Err(other),
         }
     }
-    if faulty == 0 {
+    if unusable == 0 {
         return Ok(rows);
     }
-    let faulty = figures::counted(figures::signed_count(faulty), "row");
+    let unusable = figures::counted(figures::signed_count(unusable), "row");
     let file = options.file.display();
     Err(Error::Input(format!(
-        "{file}: {faulty} cannot be used; nothing was sent{}",
-        faults.concat()
+        "{file}: {unusable} cannot be used; nothing was sent{}",
+        told.concat()
     )))
 }
 
@@ -225,14 +226,16 @@ fn counts(tally: &Tally) -> String {
         count(tally.not_counted),
     );
     if tally.refused > 0 {
-        text.push_str(&format!(", {} refused", count(tally.refused)));
+        let _ = write!(text, ", {} refused", count(tally.refused));
     }
     text
 }
 
 fn refusals(tally: &Tally) -> Error {
-    let told: String =
-        tally.refusals.iter().map(|(line, reason)| format!("\n  line {line}: {reason}")).collect();
+    let mut told = String::new();
+    for (line, reason) in &tally.refusals {
+        let _ = write!(told, "\n  line {line}: {reason}");
+    }
     let rest = tally.refused - u64::try_from(tally.refusals.len()).unwrap_or(tally.refused);
     let rest = if rest == 0 {
         String::new()

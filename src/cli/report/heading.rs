@@ -1,5 +1,7 @@
 //! The top of the page: which experiment, who took part, and whether the split can be trusted.
 
+use std::fmt::Write as _;
+
 use super::super::figures::{self, ABSENT};
 use super::super::layout::{Layout, Tone};
 use super::unit_kind;
@@ -20,7 +22,7 @@ pub(super) fn heading(
     let mut place =
         format!("{} · {state} · iteration {}", results.experiment_id, results.iteration);
     if let Some(segment) = &results.segment {
-        place.push_str(&format!(" · only {} = {}", segment.dimension, segment.value));
+        let _ = write!(place, " · only {} = {}", segment.dimension, segment.value);
     }
     lines.push(place);
     lines.push(String::new());
@@ -28,7 +30,7 @@ pub(super) fn heading(
     if let Some(check) = &results.sample_ratio {
         lines.push(split(check, layout));
     }
-    lines.iter().map(|line| format!("{line}\n")).collect()
+    lines.join("\n") + "\n"
 }
 
 /// "running".

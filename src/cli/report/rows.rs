@@ -15,8 +15,7 @@ use crate::rpc::pb::{
 };
 
 const MARK: &str = " †";
-const MARK_NOTE: &str =
-    "† fixed horizon: valid for one look, at the planned sample; the planned method has no answer";
+const MARK_NOTE: &str = "† fixed horizon: valid for one look, at the planned sample; the server has none by the planned method";
 
 /// The table and its footnote, with a final line feed.
 pub(super) fn table(
@@ -34,7 +33,7 @@ pub(super) fn table(
     for result in &results.metrics {
         let row = Row::new(result, experiment, treatments.len() > 1);
         for comparison in comparisons(result, &treatments) {
-            marked |= row.is_marked(&comparison);
+            marked |= Row::is_marked(&comparison);
             table.add_row(row.cells(&comparison));
         }
     }
@@ -151,7 +150,7 @@ impl<'a> Row<'a> {
             cell(self.estimate(control, comparison.quantile), Tone::Plain),
             cell(self.estimate(treated, comparison.quantile), Tone::Plain),
             cell(self.change(comparison), Tone::Plain),
-            cell(self.p_value(comparison), Tone::Plain),
+            cell(Self::p_value(comparison), Tone::Plain),
             cell(verdict, tone),
         ]);
         cells
@@ -167,7 +166,7 @@ impl<'a> Row<'a> {
             Role::Primary => "primary".to_owned(),
             Role::Secondary | Role::Unspecified => "secondary".to_owned(),
             Role::Guardrail => match self.metric.non_inferiority_margin {
-                Some(margin) => format!("guardrail, margin {:.0} %", margin * 100.0),
+                Some(margin) => format!("guardrail, {:.0} %", margin * 100.0),
                 None => "guardrail".to_owned(),
             },
         };
@@ -211,7 +210,7 @@ impl<'a> Row<'a> {
     }
 
     /// The p-value over its corrected one, or over the one against the margin.
-    fn p_value(&self, comparison: &Comparison) -> String {
+    fn p_value(comparison: &Comparison) -> String {
         let fixed = comparison.fixed_horizon.as_ref().map(|test| test.p_value);
         let first = match (comparison.p_value, fixed) {
             (Some(p), _) => figures::p_value(p),
@@ -227,7 +226,7 @@ impl<'a> Row<'a> {
         [Some(first), adjusted, margin].into_iter().flatten().collect::<Vec<_>>().join("\n")
     }
 
-    fn is_marked(&self, comparison: &Comparison) -> bool {
+    fn is_marked(comparison: &Comparison) -> bool {
         let p = comparison.p_value.is_none() && comparison.fixed_horizon.is_some();
         p || (comparison.absolute_difference.is_some() && interval_of(comparison).1)
     }
@@ -312,7 +311,7 @@ mod tests {
         let text = shown(&fixture::results());
         let row = text.lines().find(|line| line.contains("latency_p95 · p95")).unwrap();
         assert!(row.contains("3.114 s") && row.contains("3.394 s"), "{text}");
-        assert!(text.contains("guardrail, margin 15 %") && text.contains("✓ within margin"));
+        assert!(text.contains("guardrail, 15 %") && text.contains("✓ within margin"));
         assert_eq!(quantile_name(0.999), "p99.9");
         assert_eq!(quantile_name(0.5), "p50");
     }

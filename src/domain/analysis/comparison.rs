@@ -133,8 +133,7 @@ fn design_effect(
 fn effect_size(control: &Arm<'_>, treatment: &Arm<'_>) -> Option<f64> {
     let test = mean_test::student(&control.moments, &treatment.moments).ok()?;
     #[expect(clippy::cast_precision_loss, reason = "a count of outcomes; the ratio needs no more")]
-    let inverse_sizes =
-        1.0 / control.moments.count as f64 + 1.0 / treatment.moments.count as f64;
+    let inverse_sizes = 1.0 / control.moments.count as f64 + 1.0 / treatment.moments.count as f64;
     let d = test.difference / (test.standard_error / inverse_sizes.sqrt());
     d.is_finite().then_some(d)
 }

@@ -170,7 +170,8 @@ fn analyse_metric(
     order: &[(usize, &VariantId)],
 ) -> MetricResult {
     let plan = &experiment.definition.analysis;
-    let arms: Vec<_> = order.iter().map(|(_, variant)| arm::Arm::read(tally, metric, variant)).collect();
+    let arms: Vec<_> =
+        order.iter().map(|(_, variant)| arm::Arm::read(tally, metric, variant)).collect();
     let comparisons = match arms.split_first() {
         Some((control, treatments)) => treatments
             .iter()
@@ -190,7 +191,10 @@ fn analyse_metric(
 fn progress(experiment: &Experiment, exposures: &[VariantExposure]) -> Option<f64> {
     let planned = experiment.definition.analysis.planned_units?;
     let units: i64 = exposures.iter().map(|exposure| exposure.units).sum();
-    #[expect(clippy::cast_precision_loss, reason = "a share for people; 2^53 units are out of reach")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a share for people; 2^53 units are out of reach"
+    )]
     let share = units as f64 / planned as f64;
     Some(share)
 }

@@ -27,9 +27,9 @@ pub(in crate::rpc) fn draft(from: Option<pb::Experiment>) -> Result<Draft, Viola
     let metrics = (0..).zip(from.metrics).map(|(i, m)| metric_draft(i, m, &mut bad)).collect();
     let bucketing = from.bucketing.unwrap_or_default();
     known("experiment.bucketing.algorithm", bucketing.algorithm, enums::algorithm, &mut bad);
-    let planned_end = from.planned_end_time.and_then(|time| {
-        bad.check("experiment.planned_end_time", value::timestamp(time))
-    });
+    let planned_end = from
+        .planned_end_time
+        .and_then(|time| bad.check("experiment.planned_end_time", value::timestamp(time)));
     let analysis = analysis_draft(from.analysis.unwrap_or_default(), &mut bad);
     let draft = Draft {
         experiment_id: from.experiment_id,
@@ -202,7 +202,11 @@ fn metric_to_pb(from: &Metric) -> pb::Metric {
         role: enums::role_to_pb(from.role),
         estimand: enums::estimand_to_pb(from.estimand),
         quantiles: from.quantiles.clone(),
-        denominator_metric_id: from.denominator.as_ref().map(ToString::to_string).unwrap_or_default(),
+        denominator_metric_id: from
+            .denominator
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
         min_value: from.min_value,
         max_value: from.max_value,
         non_inferiority_margin: from.non_inferiority_margin,

@@ -11,10 +11,8 @@ const SECONDS_PER_DAY: f64 = 86_400.0;
 pub(in crate::rpc) fn plan(
     request: &pb::PlanSampleSizeRequest,
 ) -> Result<pb::PlanSampleSizeResponse, ServiceError> {
-    let refuse = |violations: Violations| ServiceError::Invalid {
-        input: InvalidInput::Design,
-        violations,
-    };
+    let refuse =
+        |violations: Violations| ServiceError::Invalid { input: InvalidInput::Design, violations };
     let design = draft(request).parse().map_err(refuse)?;
     let plan = design.plan().map_err(refuse)?;
     Ok(plan_to_pb(&plan))

@@ -107,10 +107,7 @@ impl Decimal {
                 let shifted = u128::from(significand) * 10_u128.pow(position % 9);
                 (shifted, (position / 9) as usize)
             }
-            Err(_) => (
-                u128::from(shift_right(significand, position.unsigned_abs())),
-                0,
-            ),
+            Err(_) => (u128::from(shift_right(significand, position.unsigned_abs())), 0),
         };
         // The magnitude is below 1e18, so the digits end before the array does.
         while rest > 0 && index < SUM_LIMBS {
@@ -152,10 +149,7 @@ fn shift_right(value: u64, places: u32) -> u64 {
     quotient + u64::from(round_up)
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the remainder is below 1e9"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "the remainder is below 1e9")]
 fn low_digit(value: u128) -> u64 {
     (value % u128::from(BASE)) as u64
 }
@@ -181,14 +175,8 @@ mod tests {
         assert_eq!(limbs(10_000_000.1), [0, 0, 0, 100_000_000, 10_000_000, 0]);
         assert_eq!(limbs(-1.5e-7), [0, 0, 0, -150, 0, 0]);
         assert_eq!(limbs(-1e-19), [0, -100_000_000, 0, 0, 0, 0]);
-        assert_eq!(
-            limbs(123_456_789_012.345),
-            [0, 0, 0, 345_000_000, 456_789_012, 123]
-        );
-        assert_eq!(
-            limbs(999_999_999_999_999_900.0),
-            [0, 0, 0, 0, 999_999_900, 999_999_999]
-        );
+        assert_eq!(limbs(123_456_789_012.345), [0, 0, 0, 345_000_000, 456_789_012, 123]);
+        assert_eq!(limbs(999_999_999_999_999_900.0), [0, 0, 0, 0, 999_999_900, 999_999_999]);
     }
 
     #[test]
@@ -199,10 +187,7 @@ mod tests {
         assert_eq!(limbs(2.5e-36), [2, 0, 0, 0, 0, 0]);
         assert_eq!(limbs(-5.1e-37), [-1, 0, 0, 0, 0, 0]);
         assert_eq!(limbs(f64::MIN_POSITIVE), [0; 6]);
-        assert_eq!(
-            limbs(1.234_567_890_123_456_7e-20)[..2],
-            [901_234_567, 12_345_678]
-        );
+        assert_eq!(limbs(1.234_567_890_123_456_7e-20)[..2], [901_234_567, 12_345_678]);
     }
 
     #[test]
@@ -211,33 +196,15 @@ mod tests {
             assert_eq!(Decimal::try_from(value), Err(NotCountable::NotFinite));
         }
         for value in [1e18, -1e18, f64::MAX] {
-            assert_eq!(
-                Decimal::try_from(value),
-                Err(NotCountable::TooLarge { value })
-            );
+            assert_eq!(Decimal::try_from(value), Err(NotCountable::TooLarge { value }));
         }
     }
 
     #[test]
     fn squares_are_exact() {
-        let square = Decimal::try_from(-999_999_999.999_999)
-            .unwrap()
-            .square_limbs();
+        let square = Decimal::try_from(-999_999_999.999_999).unwrap().square_limbs();
         // (1e9 - 1e-6)^2 = 1e18 - 2e3 + 1e-12
-        let expected = [
-            0,
-            0,
-            0,
-            0,
-            0,
-            0,
-            1_000_000,
-            0,
-            999_998_000,
-            999_999_999,
-            0,
-            0,
-        ];
+        let expected = [0, 0, 0, 0, 0, 0, 1_000_000, 0, 999_998_000, 999_999_999, 0, 0];
         assert_eq!(square, expected);
         let tiny = Decimal::try_from(1e-36).unwrap().square_limbs();
         assert_eq!(tiny[0], 1);
@@ -254,18 +221,8 @@ mod tests {
             let Ok(decimal) = Decimal::try_from(value) else {
                 continue;
             };
-            assert!(
-                decimal
-                    .limbs()
-                    .iter()
-                    .all(|limb| limb.abs() < 1_000_000_000)
-            );
-            assert!(
-                decimal
-                    .square_limbs()
-                    .iter()
-                    .all(|limb| (0..1_000_000_000).contains(limb))
-            );
+            assert!(decimal.limbs().iter().all(|limb| limb.abs() < 1_000_000_000));
+            assert!(decimal.square_limbs().iter().all(|limb| (0..1_000_000_000).contains(limb)));
             let read = sum_to_dd(&decimal.limbs());
             if value.abs() >= 1e-20 {
                 assert_eq!(read.to_f64().to_bits(), value.to_bits(), "{value:e}");

@@ -45,16 +45,11 @@ fn propagate<const N: usize>(limbs: [i128; N]) -> ([i128; N], i128) {
 
 fn assemble(digits: &[i128], carry: i128) -> Dd {
     let group = Dd::from_i128(10_i128.pow(27));
-    digits
-        .rchunks(3)
-        .fold(Dd::from_i128(carry), |total, chunk| {
-            let base = i128::from(BASE);
-            let value = chunk
-                .iter()
-                .rev()
-                .fold(0, |value, digit| value * base + digit);
-            total * group + Dd::from_i128(value)
-        })
+    digits.rchunks(3).fold(Dd::from_i128(carry), |total, chunk| {
+        let base = i128::from(BASE);
+        let value = chunk.iter().rev().fold(0, |value, digit| value * base + digit);
+        total * group + Dd::from_i128(value)
+    })
 }
 
 #[cfg(test)]
@@ -69,24 +64,12 @@ mod tests {
     fn carry_save_limbs_of_any_content_are_read() {
         // 1e9 at limb 0 minus one at limb 1 is nothing; what is left lies 54 digits below.
         close(sum_to_dd(&[7, 0, 0, 0, 1_000_000_000, -1]).to_f64(), 7e-36);
-        close(
-            sum_to_dd(&[-7, 0, 0, 0, 1_000_000_000, -1]).to_f64(),
-            -7e-36,
-        );
-        close(
-            sum_to_dd(&[0, 0, 0, 0, i64::MIN, 0]).to_f64(),
-            -(2_f64.powi(63)),
-        );
+        close(sum_to_dd(&[-7, 0, 0, 0, 1_000_000_000, -1]).to_f64(), -7e-36);
+        close(sum_to_dd(&[0, 0, 0, 0, i64::MIN, 0]).to_f64(), -(2_f64.powi(63)));
         assert!(sum_to_dd(&[0, 0, 0, -1_000_000_000, 1, 0]).is_zero());
         // Σ (2^63 - 1) · 1e9^i for i = -8..=3.
         let expected = 2_f64.powi(63) * 1e27 / (1.0 - 1e-9);
-        close(
-            square_sum_to_dd(&[i64::MAX; SQUARE_LIMBS]).to_f64(),
-            expected,
-        );
-        close(
-            square_sum_to_dd(&[i64::MIN; SQUARE_LIMBS]).to_f64(),
-            -expected,
-        );
+        close(square_sum_to_dd(&[i64::MAX; SQUARE_LIMBS]).to_f64(), expected);
+        close(square_sum_to_dd(&[i64::MIN; SQUARE_LIMBS]).to_f64(), -expected);
     }
 }

@@ -15,10 +15,7 @@ pub(super) struct Scientific {
 
 impl Scientific {
     pub(super) fn of(magnitude: f64) -> Self {
-        let mut text = Self {
-            text: [0; 24],
-            length: 0,
-        };
+        let mut text = Self { text: [0; 24], length: 0 };
         // Cannot fail: the text has at most 23 bytes. Were that wrong, the digits that did fit
         // would be read.
         let _ = write!(text, "{magnitude:e}");
@@ -41,11 +38,7 @@ impl Scientific {
                 }
             }
         }
-        let exponent = if negative_exponent {
-            -exponent
-        } else {
-            exponent
-        };
+        let exponent = if negative_exponent { -exponent } else { exponent };
         (significand, exponent - places)
     }
 }
@@ -69,14 +62,8 @@ mod tests {
         assert_eq!(Scientific::of(0.0).parts(), (0, 0));
         assert_eq!(Scientific::of(12.5).parts(), (125, -1));
         assert_eq!(Scientific::of(1e17).parts(), (1, 17));
-        assert_eq!(
-            Scientific::of(0.1 + 0.2).parts(),
-            (30_000_000_000_000_004, -17)
-        );
-        assert_eq!(
-            Scientific::of(f64::MIN_POSITIVE).parts(),
-            (22_250_738_585_072_014, -324)
-        );
+        assert_eq!(Scientific::of(0.1 + 0.2).parts(), (30_000_000_000_000_004, -17));
+        assert_eq!(Scientific::of(f64::MIN_POSITIVE).parts(), (22_250_738_585_072_014, -324));
     }
 
     #[test]

@@ -75,10 +75,7 @@ mod tests {
     use super::*;
 
     fn close(got: f64, expected: f64, relative: f64) {
-        assert!(
-            (got - expected).abs() <= relative * expected.abs(),
-            "{got:e} {expected:e}"
-        );
+        assert!((got - expected).abs() <= relative * expected.abs(), "{got:e} {expected:e}");
     }
 
     #[test]
@@ -87,10 +84,7 @@ mod tests {
         // I_x(1, b) = 1 - (1-x)^b and I_x(a, 1) = x^a.
         close(beta_inc(1.0, 5.0, 0.2), 1.0 - 0.8_f64.powi(5), 1e-15);
         close(beta_inc(7.0, 1.0, 0.1), 1e-7, 1e-14);
-        assert_eq!(
-            (beta_inc(2.0, 3.0, 0.0), beta_inc(2.0, 3.0, 1.0)),
-            (0.0, 1.0)
-        );
+        assert_eq!((beta_inc(2.0, 3.0, 0.0), beta_inc(2.0, 3.0, 1.0)), (0.0, 1.0));
     }
 
     #[test]

@@ -74,10 +74,7 @@ mod tests {
     use crate::stats::distribution::normal_sf;
 
     fn close(got: f64, expected: f64, relative: f64) {
-        assert!(
-            (got - expected).abs() <= relative * expected.abs(),
-            "{got:e} {expected:e}"
-        );
+        assert!((got - expected).abs() <= relative * expected.abs(), "{got:e} {expected:e}");
     }
 
     #[test]

@@ -62,10 +62,7 @@ pub(crate) fn stirling_error(x: f64) -> f64 {
         x += 1.0;
     }
     let inverse_square = (x * x).recip();
-    let series = STIRLING_SERIES
-        .iter()
-        .rev()
-        .fold(0.0, |sum, term| sum * inverse_square + term);
+    let series = STIRLING_SERIES.iter().rev().fold(0.0, |sum, term| sum * inverse_square + term);
     steps + series / x
 }
 
@@ -80,9 +77,7 @@ pub(crate) fn log_deficit(r: f64) -> f64 {
     let s = r / (2.0 + r);
     let square = s * s;
     // |s| <= 1/7: the eleventh term is below 1e-18 of the first.
-    let series = (1..=10)
-        .rev()
-        .fold(0.0, |sum, k| (sum * square) + f64::from(2 * k + 1).recip());
+    let series = (1..=10).rev().fold(0.0, |sum, k| (sum * square) + f64::from(2 * k + 1).recip());
     r * s - 2.0 * s * square * series
 }
 
@@ -100,10 +95,7 @@ mod tests {
     use super::*;
 
     fn close(got: f64, expected: f64, relative: f64) {
-        assert!(
-            (got - expected).abs() <= relative * expected.abs(),
-            "{got:e} {expected:e}"
-        );
+        assert!((got - expected).abs() <= relative * expected.abs(), "{got:e} {expected:e}");
     }
 
     #[test]
@@ -128,16 +120,8 @@ mod tests {
         close(ln_beta(2.0, 3.0), (1.0_f64 / 12.0).ln(), 1e-15);
         // B(1, b) = 1/b and B(2, b) = 1/(b(b+1)).
         close(ln_beta(1.0, 1e12), -(1e12_f64.ln()), 1e-15);
-        close(
-            ln_beta(1e6, 2.0),
-            -(1e6_f64.ln() + 1_000_001_f64.ln()),
-            1e-15,
-        );
-        close(
-            ln_beta(100.0, 200.0),
-            ln_gamma(100.0) + ln_gamma(200.0) - ln_gamma(300.0),
-            1e-13,
-        );
+        close(ln_beta(1e6, 2.0), -(1e6_f64.ln() + 1_000_001_f64.ln()), 1e-15);
+        close(ln_beta(100.0, 200.0), ln_gamma(100.0) + ln_gamma(200.0) - ln_gamma(300.0), 1e-13);
     }
 
     #[test]

@@ -59,11 +59,7 @@ fn expectation(df: f64, transition: f64, g: impl Fn(f64) -> f64) -> f64 {
 /// `e^x - 1 - x`, which at small `x` is `r - ln(1+r)` of `r = e^x - 1`.
 fn exponential_deficit(x: f64) -> f64 {
     let r = x.exp_m1();
-    if x.abs() > 0.25 {
-        r - x
-    } else {
-        log_deficit(r)
-    }
+    if x.abs() > 0.25 { r - x } else { log_deficit(r) }
 }
 
 /// Distances from zero to where `half·(e^(2w) - 1 - 2w)` has passed [`NEGLIGIBLE`].
@@ -73,11 +69,7 @@ fn exponential_deficit(x: f64) -> f64 {
 fn support(half: f64) -> (f64, f64) {
     let level = NEGLIGIBLE / half;
     let right = (0.5 * level).sqrt();
-    let left = if level < 0.25 {
-        1.5 * right
-    } else {
-        0.5 * (level + 1.0)
-    };
+    let left = if level < 0.25 { 1.5 * right } else { 0.5 * (level + 1.0) };
     (left, right)
 }
 
@@ -87,10 +79,7 @@ mod tests {
     use crate::stats::distribution::student_sf;
 
     fn close(got: f64, expected: f64, absolute: f64) {
-        assert!(
-            (got - expected).abs() <= absolute,
-            "{got:.16} {expected:.16}"
-        );
+        assert!((got - expected).abs() <= absolute, "{got:.16} {expected:.16}");
     }
 
     #[test]
@@ -104,16 +93,8 @@ mod tests {
 
     #[test]
     fn large_samples_shift_the_normal() {
-        close(
-            noncentral_student_sf(1.96, 1e17, 2.8),
-            normal_sf(1.96 - 2.8),
-            1e-13,
-        );
-        close(
-            noncentral_student_two_tails(1.96, 1e17, 0.0),
-            2.0 * normal_sf(1.96),
-            1e-13,
-        );
+        close(noncentral_student_sf(1.96, 1e17, 2.8), normal_sf(1.96 - 2.8), 1e-13);
+        close(noncentral_student_two_tails(1.96, 1e17, 0.0), 2.0 * normal_sf(1.96), 1e-13);
         close(noncentral_student_two_tails(4.3, 2.0, 1e6), 1.0, 1e-12);
     }
 }

@@ -43,13 +43,7 @@ impl Requirement {
     /// at most alpha needs no data.)
     pub fn new(alpha: f64, power: f64, ratio: f64) -> Result<Self, Undefined> {
         let valid = 0.0 < alpha && alpha < power && power < 1.0 && ratio > 0.0 && ratio.is_finite();
-        valid
-            .then_some(Self {
-                alpha,
-                power,
-                ratio,
-            })
-            .ok_or(Undefined::OutsideDomain)
+        valid.then_some(Self { alpha, power, ratio }).ok_or(Undefined::OutsideDomain)
     }
 
     /// `z_{α/2} + z_β`.
@@ -77,9 +71,7 @@ impl SampleSize {
     fn with_ratio(control: f64, ratio: f64) -> Result<Self, Undefined> {
         let treatment = control * ratio;
         let size = Self { control, treatment };
-        (control.max(treatment) <= LARGEST_SIZE)
-            .then_some(size)
-            .ok_or(Undefined::OutOfRange)
+        (control.max(treatment) <= LARGEST_SIZE).then_some(size).ok_or(Undefined::OutOfRange)
     }
 }
 
@@ -104,10 +96,7 @@ pub fn effect_size(baseline_rate: f64, effect: f64) -> Result<f64, Undefined> {
         return Err(Undefined::ZeroVariance);
     }
     let effect_size = effect / (baseline_rate * (1.0 - baseline_rate)).sqrt();
-    effect_size
-        .is_finite()
-        .then_some(effect_size)
-        .ok_or(Undefined::OutsideDomain)
+    effect_size.is_finite().then_some(effect_size).ok_or(Undefined::OutsideDomain)
 }
 
 /// Power of the pooled t-test for a standardised difference, to 1e-12 absolute.
@@ -123,18 +112,13 @@ pub fn power(
     alpha: f64,
     alternative: Alternative,
 ) -> Result<f64, Undefined> {
-    let sizes_valid = [control_size, treatment_size]
-        .iter()
-        .all(|n| n.is_finite() && *n >= SMALLEST_SIZE);
+    let sizes_valid =
+        [control_size, treatment_size].iter().all(|n| n.is_finite() && *n >= SMALLEST_SIZE);
     if !(sizes_valid && effect_size.is_finite() && 0.0 < alpha && alpha < 1.0) {
         return Err(Undefined::OutsideDomain);
     }
     let df = control_size + treatment_size - 2.0;
-    let delta = effect_size
-        / control_size
-            .recip()
-            .sqrt()
-            .hypot(treatment_size.recip().sqrt());
+    let delta = effect_size / control_size.recip().sqrt().hypot(treatment_size.recip().sqrt());
     Ok(match alternative {
         Alternative::TwoSided => {
             noncentral_student_two_tails(student_isf(0.5 * alpha, df), df, delta)
@@ -158,11 +142,7 @@ pub fn sample_size(effect_size: f64, requirement: &Requirement) -> Result<Sample
     if effect_size.abs() <= 0.0 {
         return Err(Undefined::OutsideDomain);
     }
-    let Requirement {
-        alpha,
-        power: wanted,
-        ratio,
-    } = *requirement;
+    let Requirement { alpha, power: wanted, ratio } = *requirement;
     let reaches = |n: f64| -> Result<bool, Undefined> {
         let treatment = (n * ratio).max(SMALLEST_SIZE);
         Ok(power(effect_size, n, treatment, alpha, Alternative::TwoSided)? >= wanted)
@@ -192,10 +172,7 @@ mod tests {
     use super::*;
 
     fn close(got: f64, expected: f64, relative: f64) {
-        assert!(
-            (got - expected).abs() <= relative * expected.abs(),
-            "{got:.15e} {expected:.15e}"
-        );
+        assert!((got - expected).abs() <= relative * expected.abs(), "{got:.15e} {expected:.15e}");
     }
 
     #[test]
@@ -222,38 +199,18 @@ mod tests {
         let normal = sample_size_normal(1.0, 1e-4, &requirement).unwrap();
         // The normal formula leaves out the far tail, 1e-6 of power.
         close(size.control, normal.control, 1e-5);
-        let reached = power(
-            1e-4,
-            size.control,
-            size.treatment,
-            0.05,
-            Alternative::TwoSided,
-        )
-        .unwrap();
+        let reached =
+            power(1e-4, size.control, size.treatment, 0.05, Alternative::TwoSided).unwrap();
         close(reached, 0.8, 1e-12);
-        assert_eq!(
-            sample_size(50.0, &requirement).unwrap().rounded_up(),
-            (2, 2)
-        );
+        assert_eq!(sample_size(50.0, &requirement).unwrap().rounded_up(), (2, 2));
         assert_eq!(sample_size(1e-9, &requirement), Err(Undefined::OutOfRange));
-        assert_eq!(
-            sample_size(0.0, &requirement),
-            Err(Undefined::OutsideDomain)
-        );
+        assert_eq!(sample_size(0.0, &requirement), Err(Undefined::OutsideDomain));
     }
 
     #[test]
     fn without_an_effect_power_is_the_level() {
-        for alternative in [
-            Alternative::TwoSided,
-            Alternative::Greater,
-            Alternative::Less,
-        ] {
-            close(
-                power(0.0, 50.0, 60.0, 0.05, alternative).unwrap(),
-                0.05,
-                1e-12,
-            );
+        for alternative in [Alternative::TwoSided, Alternative::Greater, Alternative::Less] {
+            close(power(0.0, 50.0, 60.0, 0.05, alternative).unwrap(), 0.05, 1e-12);
         }
         let up = power(0.3, 50.0, 50.0, 0.05, Alternative::Greater).unwrap();
         let down = power(-0.3, 50.0, 50.0, 0.05, Alternative::Less).unwrap();
@@ -262,20 +219,11 @@ mod tests {
 
     #[test]
     fn requirements_outside_their_domain_are_refused() {
-        for (alpha, power, ratio) in [
-            (0.0, 0.8, 1.0),
-            (0.05, 0.04, 1.0),
-            (0.05, 1.0, 1.0),
-            (0.05, 0.8, 0.0),
-        ] {
-            assert_eq!(
-                Requirement::new(alpha, power, ratio),
-                Err(Undefined::OutsideDomain)
-            );
+        for (alpha, power, ratio) in
+            [(0.0, 0.8, 1.0), (0.05, 0.04, 1.0), (0.05, 1.0, 1.0), (0.05, 0.8, 0.0)]
+        {
+            assert_eq!(Requirement::new(alpha, power, ratio), Err(Undefined::OutsideDomain));
         }
-        assert_eq!(
-            Requirement::new(f64::NAN, 0.8, 1.0),
-            Err(Undefined::OutsideDomain)
-        );
+        assert_eq!(Requirement::new(f64::NAN, 0.8, 1.0), Err(Undefined::OutsideDomain));
     }
 }

@@ -38,9 +38,7 @@ pub fn sample_size_rates(
     treatment: f64,
     requirement: &Requirement,
 ) -> Result<SampleSize, Undefined> {
-    let rates_valid = [control, treatment]
-        .iter()
-        .all(|rate| (0.0..=1.0).contains(rate));
+    let rates_valid = [control, treatment].iter().all(|rate| (0.0..=1.0).contains(rate));
     let difference = treatment - control;
     if !rates_valid || difference.abs() <= 0.0 {
         return Err(Undefined::OutsideDomain);
@@ -80,10 +78,7 @@ mod tests {
     use super::*;
 
     fn close(got: f64, expected: f64, relative: f64) {
-        assert!(
-            (got - expected).abs() <= relative * expected.abs(),
-            "{got:e} {expected:e}"
-        );
+        assert!((got - expected).abs() <= relative * expected.abs(), "{got:e} {expected:e}");
     }
 
     #[test]

@@ -26,22 +26,9 @@ pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 /// What callers ask for.
 #[derive(Debug)]
 pub(super) enum Request {
-    Apply {
-        shard: ShardKey,
-        events: Vec<Event>,
-        answer: Answer<Vec<Applied>>,
-    },
-    Put {
-        experiment: Box<Experiment>,
-        expected: Option<Revision>,
-        answer: Answer<()>,
-    },
-    Remove {
-        id: ExperimentId,
-        expected: Revision,
-        shards: Vec<ShardKey>,
-        answer: Answer<()>,
-    },
+    Apply { shard: ShardKey, events: Vec<Event>, answer: Answer<Vec<Applied>> },
+    Put { experiment: Box<Experiment>, expected: Option<Revision>, answer: Answer<()> },
+    Remove { id: ExperimentId, expected: Revision, shards: Vec<ShardKey>, answer: Answer<()> },
 }
 
 /// An earlier write failed. What is on disk is no longer known, so that going on could promise
@@ -79,7 +66,7 @@ impl<J: Journal> Committer<J> {
     }
 
     /// Requests take effect in the order they came; a change of a record ends a group.
-    fn serve(&mut self, requests: impl Iterator<Item = Request>) {
+    pub(super) fn serve(&mut self, requests: impl Iterator<Item = Request>) {
         let mut group = self.open_group();
         for request in requests {
             match request {
@@ -145,7 +132,11 @@ impl<J: Journal> Committer<J> {
         Ok(())
     }
 
-    fn put(&mut self, experiment: Experiment, expected: Option<Revision>) -> Result<(), StoreError> {
+    fn put(
+        &mut self,
+        experiment: Experiment,
+        expected: Option<Revision>,
+    ) -> Result<(), StoreError> {
         let version = self.next_version(experiment.id(), expected)?;
         let written = self.journal.put(&experiment, version);
         written.map_err(|error| StoreError::unavailable(self.give_up(&error)))?;
@@ -204,7 +195,8 @@ fn reply<T>(answer: Answer<T>, result: Result<T, StoreError>) {
     drop(answer.send(result));
 }
 
-fn with_causes(error: &StoreError) -> String {
+/// An error and what caused it, on one line.
+pub(super) fn with_causes(error: &StoreError) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {

@@ -12,7 +12,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, OwnedWriteBatch as WriteBatch};
+use fjall::{
+    Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch as WriteBatch, PersistMode,
+};
 
 use crate::domain::counter::ShardKey;
 use crate::domain::experiment::Experiment;
@@ -41,8 +43,10 @@ pub(super) struct Disk {
     pub(super) next: u64,
     /// Bytes of log that a restart would replay.
     pub(super) log_bytes: u64,
-    /// A checkpoint is due when the log is longer.
+    /// A checkpoint is due when the log is longer than this and than the last checkpoint, so
+    /// that with very many rows checkpoints get rarer instead of taking all the time.
     log_limit: u64,
+    last_checkpoint: u64,
     /// Rows that the log changes.
     pub(super) dirty: BTreeSet<(ShardKey, String)>,
     /// Expired fingerprints that the next checkpoint deletes: twice as many as were added since
@@ -56,6 +60,17 @@ pub(super) struct Disk {
 #[error("another process has the data directory {0} open")]
 struct InUse(String);
 
+fn cannot_open(path: &Path, error: fjall::Error) -> StoreError {
+    use fjall::Error::{InvalidVersion, JournalRecovery, Locked, Unrecoverable};
+    if matches!(error, Locked) {
+        StoreError::unavailable(InUse(path.display().to_string()))
+    } else if matches!(error, JournalRecovery(_) | InvalidVersion(_) | Unrecoverable) {
+        format::corrupt(&error.to_string())
+    } else {
+        StoreError::unavailable(error)
+    }
+}
+
 impl Disk {
     /// Opens or creates a directory and reads what it holds.
     pub(super) fn open(
@@ -63,13 +78,8 @@ impl Disk {
         log_limit: u64,
         now: Window,
     ) -> Result<(Self, State), StoreError> {
-        let database = Database::builder(path).open().map_err(|error| match error {
-            fjall::Error::Locked => StoreError::unavailable(InUse(path.display().to_string())),
-            fjall::Error::JournalRecovery(_)
-            | fjall::Error::InvalidVersion(_)
-            | fjall::Error::Unrecoverable => format::corrupt(&error.to_string()),
-            other => StoreError::unavailable(other),
-        })?;
+        let opened = Database::builder(path).open();
+        let database = opened.map_err(|error| cannot_open(path, error))?;
         let keyspace = |name| {
             let opened = database.keyspace(name, KeyspaceCreateOptions::default);
             opened.map_err(StoreError::unavailable)
@@ -86,6 +96,7 @@ impl Disk {
             next: 0,
             log_bytes: 0,
             log_limit,
+            last_checkpoint: 0,
             dirty: BTreeSet::new(),
             expiring: STEP,
             window: now,
@@ -114,10 +125,13 @@ impl Disk {
         state: &State,
         removed: &[ShardKey],
     ) -> Result<(), StoreError> {
+        self.last_checkpoint = 0;
         for (key, name) in std::mem::take(&mut self.dirty) {
             let shard = state.shards.get(&key).filter(|_| !removed.contains(&key));
             if let Some(row) = shard.and_then(|shard| shard.rows.get(&name)) {
-                batch.insert(&self.rows, format::row(&key, &name), format::counters(row));
+                let counters = format::counters(row);
+                self.last_checkpoint += u64::try_from(counters.len()).unwrap_or(u64::MAX);
+                batch.insert(&self.rows, format::row(&key, &name), counters);
             }
         }
         for record in self.log.iter() {
@@ -193,7 +207,7 @@ impl Journal for Disk {
     }
 
     fn settle(&mut self, state: &State) -> Result<(), StoreError> {
-        if self.log_bytes < self.log_limit {
+        if self.log_bytes < self.log_limit.max(self.last_checkpoint) {
             return Ok(());
         }
         let mut batch = self.batch();
