@@ -83,26 +83,22 @@ fn refused(f: &mut fmt::Formatter<'_>, attempt: &str, status: &Status) -> fmt::R
         .get_details_error_info()
         .map_or_else(|| format!("{:?}", status.code()), |info| info.reason);
     let violations = status.get_details_bad_request().map(|bad| bad.field_violations);
-    let violations: Vec<String> = violations
-        .unwrap_or_default()
-        .into_iter()
-        .map(|violation| format!("{}: {}", violation.field, violation.description))
-        .collect();
-    let message = status.message().trim_end_matches('.');
-    // A message for clients that read nothing else repeats what has a line of its own here.
-    let repeated = !violations.is_empty() && violations.iter().all(|line| message.contains(line));
-    if repeated {
-        write!(f, "cannot {attempt}: {reason}")?;
-    } else {
-        write!(f, "cannot {attempt}: {message} ({reason})")?;
+    let violations = violations.unwrap_or_default();
+    // The message of a status repeats its violations for those who read nothing else.
+    let summary = match violations.len() {
+        0 => status.message().trim_end_matches('.').to_owned(),
+        1 => "one field is at fault".to_owned(),
+        several => format!("{several} fields are at fault"),
+    };
+    write!(f, "cannot {attempt}: {summary} ({reason})")?;
+    for violation in violations {
+        write!(f, "\n  {}: {}", violation.field, violation.description)?;
     }
-    violations.iter().try_for_each(|line| write!(f, "\n  {line}"))
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
     use tonic::Code;
     use tonic_types::ErrorDetails;
 
@@ -110,30 +106,19 @@ mod tests {
 
     #[test]
     fn a_refusal_names_its_reason_and_every_field() {
-        let mut details =
-            ErrorDetails::with_error_info("INVALID_EXPERIMENT", "tiebreak.v1", HashMap::new());
+        let mut details = ErrorDetails::with_error_info(
+            "INVALID_EXPERIMENT",
+            "tiebreak.v1",
+            std::collections::HashMap::new(),
+        );
         details.add_bad_request_violation("variants", "weights sum to 9,999");
         details.add_bad_request_violation("metrics[1].kind", "is required");
-        let status = Status::with_error_details(Code::InvalidArgument, "2 faults.", details);
+        let status =
+            Status::with_error_details(Code::InvalidArgument, "variants: weights ...", details);
         assert_eq!(
             Error::call("create experiment x")(status).to_string(),
-            "cannot create experiment x: 2 faults (INVALID_EXPERIMENT)\n  \
+            "cannot create experiment x: 2 fields are at fault (INVALID_EXPERIMENT)\n  \
              variants: weights sum to 9,999\n  metrics[1].kind: is required"
-        );
-    }
-
-    #[test]
-    fn a_message_that_repeats_the_fields_is_not_told_twice() {
-        let mut details = ErrorDetails::new();
-        details.set_error_info("INVALID_EXPERIMENT", "tiebreak.v1", HashMap::new());
-        details.add_bad_request_violation("variants", "must sum to 10000");
-        details.add_bad_request_violation("metrics", "must not be empty");
-        let text = "variants: must sum to 10000; metrics: must not be empty";
-        let status = Status::with_error_details(Code::InvalidArgument, text, details);
-        assert_eq!(
-            Error::call("apply x.yaml")(status).to_string(),
-            "cannot apply x.yaml: INVALID_EXPERIMENT\n  variants: must sum to 10000\n  \
-             metrics: must not be empty"
         );
     }
 

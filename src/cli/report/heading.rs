@@ -27,7 +27,8 @@ pub(super) fn heading(
     lines.push(place);
     lines.push(String::new());
     lines.extend(exposures(&results.exposures, unit_kind(experiment), layout));
-    if let Some(check) = &results.sample_ratio {
+    let anyone = results.exposures.iter().any(|exposure| exposure.units > 0);
+    if let Some(check) = results.sample_ratio.as_ref().filter(|_| anyone) {
         lines.push(split(check, layout));
     }
     lines.join("\n") + "\n"
@@ -120,8 +121,7 @@ mod tests {
         for exposure in &mut results.exposures {
             exposure.units = 0;
         }
-        results.sample_ratio = Some(SampleRatioCheck::default());
         let text = heading(&results, &fixture::experiment(), Layout::plain());
-        assert!(text.contains("(–)") && text.contains("split not checked"), "{text}");
+        assert!(text.contains("(–)") && !text.contains("split as configured"), "{text}");
     }
 }

@@ -117,17 +117,11 @@ impl Disk {
         batch.commit().map_err(StoreError::unavailable)
     }
 
-    /// Rows as they are now in place of the log. Rows of shards that are being removed are not
-    /// written, so that nothing brings them back.
-    fn checkpoint(
-        &mut self,
-        batch: &mut WriteBatch,
-        state: &State,
-        removed: &[ShardKey],
-    ) -> Result<(), StoreError> {
+    /// Rows as they are now in place of the log.
+    fn checkpoint(&mut self, batch: &mut WriteBatch, state: &State) -> Result<(), StoreError> {
         self.last_checkpoint = 0;
         for (key, name) in std::mem::take(&mut self.dirty) {
-            let shard = state.shards.get(&key).filter(|_| !removed.contains(&key));
+            let shard = state.shards.get(&key);
             if let Some(row) = shard.and_then(|shard| shard.rows.get(&name)) {
                 let counters = format::counters(row);
                 self.last_checkpoint += u64::try_from(counters.len()).unwrap_or(u64::MAX);
@@ -211,7 +205,7 @@ impl Journal for Disk {
             return Ok(());
         }
         let mut batch = self.batch();
-        self.checkpoint(&mut batch, state, &[])?;
+        self.checkpoint(&mut batch, state)?;
         Self::commit(batch)?;
         self.forget_expired_events()
     }
@@ -234,8 +228,8 @@ impl Journal for Disk {
         let mut batch = self.batch();
         batch.remove(&self.records, id.as_str().as_bytes());
         batch.insert(&self.meta, "version", version.to_be_bytes());
-        // The log may hold increments of these shards, so it goes in the same write.
-        self.checkpoint(&mut batch, state, shards)?;
+        // The log may hold increments of these shards and would bring their rows back.
+        self.checkpoint(&mut batch, state)?;
         for shard in shards {
             batch.insert(&self.erasing, format::shard(shard), []);
         }
