@@ -8,8 +8,13 @@
               by panicking on what it does not expect"
 )]
 
+mod command_line;
+mod crash;
+mod demo;
 mod golden_bucket;
 mod http;
+mod program;
+mod replay;
 mod store_contract;
 mod support;
 mod telemetry;

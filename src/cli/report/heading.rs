@@ -29,7 +29,7 @@ pub(super) fn heading(
     lines.extend(exposures(&results.exposures, unit_kind(experiment), layout));
     let anyone = results.exposures.iter().any(|exposure| exposure.units > 0);
     if let Some(check) = results.sample_ratio.as_ref().filter(|_| anyone) {
-        lines.push(split(check, layout));
+        lines.push(split(check, unit_kind(experiment), layout));
     }
     lines.join("\n") + "\n"
 }
@@ -77,7 +77,7 @@ fn exposures(exposures: &[VariantExposure], unit: &str, layout: Layout) -> Vec<S
     exposures.iter().map(line).collect()
 }
 
-fn split(check: &SampleRatioCheck, layout: Layout) -> String {
+fn split(check: &SampleRatioCheck, unit: &str, layout: Layout) -> String {
     let p = match (check.sequential_p_value, check.p_value) {
         (Some(p), _) => figures::p_equals(p),
         (None, Some(p)) => format!("{} for one look", figures::p_equals(p)),
@@ -85,7 +85,7 @@ fn split(check: &SampleRatioCheck, layout: Layout) -> String {
     };
     if check.mismatch {
         let text = format!(
-            "✗ THE SPLIT IS BROKEN (sample ratio {p}): assignment or delivery loses some users, \
+            "✗ THE SPLIT IS BROKEN (sample ratio {p}): assignment or delivery loses some {unit}s, \
              so nothing below can be trusted"
         );
         format!("  {}", layout.paint(&text, Tone::Bad))

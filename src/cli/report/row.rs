@@ -62,7 +62,7 @@ impl<'a> Row<'a> {
             .statistics
             .iter()
             .find(|statistics| statistics.variant_id == comparison.variant_id);
-        let (verdict, tone) = verdict(comparison.verdict());
+        let (verdict, tone) = self.verdict(comparison);
         cells.extend([
             cell(self.estimate(control, comparison.quantile), Tone::Plain),
             cell(self.estimate(treated, comparison.quantile), Tone::Plain),
@@ -141,6 +141,24 @@ impl<'a> Row<'a> {
         let margin =
             comparison.non_inferiority_p_value.map(|p| format!("margin {}", figures::p_value(p)));
         [Some(first), adjusted, margin].into_iter().flatten().collect::<Vec<_>>().join("\n")
+    }
+
+    /// "Too little data" only where that is so: beside the p-value of a single look, or beside many
+    /// outcomes, it would contradict the page. There the server has not judged.
+    fn verdict(&self, comparison: &Comparison) -> (&'static str, Tone) {
+        let judged = comparison.p_value.or(comparison.non_inferiority_p_value).is_some();
+        let enough = comparison.fixed_horizon.is_some() || self.lacks_estimates();
+        if comparison.verdict() == Verdict::InsufficientData && enough && !judged {
+            return ("not judged", Tone::Faint);
+        }
+        verdict(comparison.verdict())
+    }
+
+    /// Whether the server estimates nothing, though every variant has outcomes to estimate from.
+    fn lacks_estimates(&self) -> bool {
+        self.result.statistics.iter().all(|statistics| {
+            statistics.count > 1 && statistics.estimate.is_none() && statistics.quantiles.is_empty()
+        })
     }
 
     pub(super) fn is_marked(comparison: &Comparison) -> bool {

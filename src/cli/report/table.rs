@@ -94,6 +94,7 @@ mod tests {
     use super::super::fixture;
     use super::*;
     use crate::cli::figures::ABSENT;
+    use crate::rpc::pb::comparison::Verdict;
     use crate::rpc::pb::{Interval, VariantStatistics};
 
     fn shown(results: &ExperimentResults) -> String {
@@ -141,7 +142,9 @@ mod tests {
         let comparison = &mut results.metrics[0].comparisons[0];
         comparison.p_value = None;
         comparison.difference_interval = None;
+        comparison.set_verdict(Verdict::InsufficientData);
         let text = shown(&results);
+        assert!(text.contains("not judged") && !text.contains("too little data"), "{text}");
         assert!(text.contains("0.0002 †"), "{text}");
         assert!(text.contains("[+4.5, +9.3] †"), "{text}");
         assert!(text.contains(MARK_NOTE), "{text}");
