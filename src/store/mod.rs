@@ -120,9 +120,7 @@ impl StoreError {
     }
 
     /// Wraps the cause of an unavailability.
-    pub(crate) fn unavailable(
-        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Self {
+    pub(crate) fn unavailable(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Unavailable(cause.into())
     }
 }

@@ -10,5 +10,7 @@
 
 mod golden_bucket;
 mod http;
+mod store_contract;
+mod support;
 mod telemetry;
 mod tidy;

@@ -12,7 +12,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, OwnedWriteBatch as WriteBatch};
+use fjall::{
+    Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch as WriteBatch, PersistMode,
+};
 
 use crate::domain::counter::ShardKey;
 use crate::domain::experiment::Experiment;
@@ -56,6 +58,17 @@ pub(super) struct Disk {
 #[error("another process has the data directory {0} open")]
 struct InUse(String);
 
+fn cannot_open(path: &Path, error: fjall::Error) -> StoreError {
+    use fjall::Error::{InvalidVersion, JournalRecovery, Locked, Unrecoverable};
+    if matches!(error, Locked) {
+        StoreError::unavailable(InUse(path.display().to_string()))
+    } else if matches!(error, JournalRecovery(_) | InvalidVersion(_) | Unrecoverable) {
+        format::corrupt(&error.to_string())
+    } else {
+        StoreError::unavailable(error)
+    }
+}
+
 impl Disk {
     /// Opens or creates a directory and reads what it holds.
     pub(super) fn open(
@@ -63,13 +76,8 @@ impl Disk {
         log_limit: u64,
         now: Window,
     ) -> Result<(Self, State), StoreError> {
-        let database = Database::builder(path).open().map_err(|error| match error {
-            fjall::Error::Locked => StoreError::unavailable(InUse(path.display().to_string())),
-            fjall::Error::JournalRecovery(_)
-            | fjall::Error::InvalidVersion(_)
-            | fjall::Error::Unrecoverable => format::corrupt(&error.to_string()),
-            other => StoreError::unavailable(other),
-        })?;
+        let opened = Database::builder(path).open();
+        let database = opened.map_err(|error| cannot_open(path, error))?;
         let keyspace = |name| {
             let opened = database.keyspace(name, KeyspaceCreateOptions::default);
             opened.map_err(StoreError::unavailable)

@@ -6,9 +6,9 @@
 -- KEYS[3]   what the keys of the windows' event sets start with
 -- KEYS[4..] rows
 -- ARGV[1]   msgpack of {cells, events}:
---             cells   flat list of row, column, unit: KEYS[3 + row] at column counts in units
+--             cells   flat list of row, column: a cell is a counter of KEYS[3 + row]
 --             events  list of {has_id, exposed_only, increments, if_unit_is_new}, the last two
---                     flat lists of cell, amount
+--                     flat lists of cell, amount; a negative cell counts in units of 2^32
 -- ARGV[2]   fingerprints of the events' units, 16 bytes each
 -- ARGV[3]   fingerprints of the events' ids, 16 bytes each, 16 zero bytes where has_id is 0
 -- ARGV[4]   length of a window in milliseconds
@@ -19,8 +19,8 @@
 -- The keys of the windows follow from the time of the store and cannot be declared. They start
 -- with KEYS[3], hence lie in the slot of the declared keys, which is all that a cluster asks for.
 --
--- Numbers in Lua are doubles. An amount is below 2^32 in its unit (1 or 2^32), so the sum of a
--- cell is exact up to 2^21 increments in a batch.
+-- Numbers in Lua are doubles. An amount is below 2^32 in magnitude, in units of 1 or of 2^32, and
+-- the two are summed apart: both sums are exact up to 2^21 increments in a batch.
 
 local directory, units, windows = KEYS[1], KEYS[2], KEYS[3]
 local batch = cmsgpack.unpack(ARGV[1])
@@ -82,6 +82,10 @@ local function add(increments)
   end
 end
 
+-- A product with 2^32 keeps the digits of the sum, hence is exact, too.
+local function low(cell) return sums[cell] or 0 end
+local function high(cell) return (sums[-cell] or 0) * 4294967296 end
+
 local answers, new_ids, new_units = {}, {}, {}
 for position, event in ipairs(events) do
   local id = event[1] == 1 and fingerprint(ARGV[3], position)
@@ -109,9 +113,9 @@ end
 
 -- The touched cells of each row.
 local touched, row_keys = {}, {}
-for cell = 1, #cells / 3 do
-  if sums[cell] then
-    local key = KEYS[3 + cells[3 * cell - 2]]
+for cell = 1, #cells / 2 do
+  if sums[cell] or sums[-cell] then
+    local key = KEYS[3 + cells[2 * cell - 1]]
     if not touched[key] then
       touched[key] = {}
       row_keys[#row_keys + 1] = key
@@ -120,13 +124,9 @@ for cell = 1, #cells / 3 do
   end
 end
 
-local function column(cell) return '#' .. string.format('%.0f', cells[3 * cell - 1]) end
+local function column(cell) return '#' .. string.format('%.0f', cells[2 * cell]) end
 
--- A product with 2^32 keeps the digits of the sum, hence is exact, too.
-local function amount(cell) return sums[cell] * cells[3 * cell] end
-
--- Two cells may share a counter, in units of 1 and of 2^32. The first adds up to less than
--- 2^53, and between the limit and 2^63 there is more than twice that.
+-- Rounded to 1,024 at the limit; from there to 2^63 there are 2 * 10^16.
 for _, key in ipairs(row_keys) do
   for first, last in slices(touched[key]) do
     local call = {'BITFIELD', key}
@@ -137,7 +137,8 @@ for _, key in ipairs(row_keys) do
     end
     local now = redis.call(unpack(call))
     for offset, counter in ipairs(now) do
-      if math.abs(counter + amount(touched[key][first + offset - 1])) > limit then
+      local cell = touched[key][first + offset - 1]
+      if math.abs(counter + low(cell) + high(cell)) > limit then
         return redis.error_reply('COUNTERFULL a counter would go beyond its limit')
       end
     end
@@ -171,18 +172,27 @@ if #new_ids > 0 then
   -- From the last event of the window on, for a whole window: two from its beginning.
   redis.call('PEXPIRE', window_key(window), 2 * tonumber(ARGV[4]))
 end
-for _, key in ipairs(row_keys) do
-  for first, last in slices(touched[key]) do
+-- The low part first: it is below 2^53 and cannot leave 64 bits by itself.
+local function increase(key, part, counters)
+  for first, last in slices(counters) do
     local call = {'BITFIELD', key, 'OVERFLOW', 'FAIL'}
     for i = first, last do
-      local cell = touched[key][i]
       call[#call + 1] = 'INCRBY'
       call[#call + 1] = 'i64'
-      call[#call + 1] = column(cell)
-      call[#call + 1] = string.format('%.0f', amount(cell))
+      call[#call + 1] = column(counters[i])
+      call[#call + 1] = string.format('%.0f', part(counters[i]))
     end
     redis.call(unpack(call))
   end
+end
+
+for _, key in ipairs(row_keys) do
+  local large = {}
+  for _, cell in ipairs(touched[key]) do
+    if sums[-cell] then large[#large + 1] = cell end
+  end
+  increase(key, low, touched[key])
+  increase(key, high, large)
 end
 
 return table.concat(answers)

@@ -11,7 +11,7 @@ use crate::store::{Applied, StoreError, codec};
 #[derive(Debug)]
 pub(super) struct Batch<'a> {
     rows: Vec<&'a str>,
-    /// Flat: number of the row from 1, column, unit.
+    /// Flat: number of the row from 1, column.
     cells: Vec<i64>,
     events: Vec<Packed>,
     units: Vec<u8>,
@@ -21,7 +21,7 @@ pub(super) struct Batch<'a> {
 /// Has an id, exposed only, increments, increments if the unit is new.
 type Packed = (u8, u8, Vec<i64>, Vec<i64>);
 
-/// The unit of a cell for the high part of an amount that 32 bits do not hold.
+/// The unit of the high part of an amount that 32 bits do not hold.
 const HIGH: i64 = 1 << 32;
 
 impl<'a> Batch<'a> {
@@ -70,20 +70,19 @@ struct Cells<'a> {
     rows: Vec<&'a str>,
     flat: Vec<i64>,
     row_numbers: HashMap<&'a str, i64>,
-    cell_numbers: HashMap<(i64, u32, i64), i64>,
+    cell_numbers: HashMap<(i64, u32), i64>,
 }
 
 impl<'a> Cells<'a> {
     fn pack(&mut self, increments: &'a [Increment]) -> Vec<i64> {
         let mut flat = Vec::with_capacity(2 * increments.len());
         for Increment { row, column, amount } in increments {
-            let row = self.row(row);
+            let cell = self.cell(row, *column);
             if i32::try_from(*amount).is_ok() {
-                flat.extend([self.cell(row, *column, 1), *amount]);
+                flat.extend([cell, *amount]);
             } else {
                 let (high, low) = (amount.div_euclid(HIGH), amount.rem_euclid(HIGH));
-                flat.extend([self.cell(row, *column, 1), low]);
-                flat.extend([self.cell(row, *column, HIGH), high]);
+                flat.extend([cell, low, -cell, high]);
             }
         }
         flat
@@ -97,10 +96,11 @@ impl<'a> Cells<'a> {
         })
     }
 
-    fn cell(&mut self, row: i64, column: u32, unit: i64) -> i64 {
+    fn cell(&mut self, row: &'a str, column: u32) -> i64 {
+        let row = self.row(row);
         let next = number(self.cell_numbers.len());
-        *self.cell_numbers.entry((row, column, unit)).or_insert_with(|| {
-            self.flat.extend([row, i64::from(column), unit]);
+        *self.cell_numbers.entry((row, column)).or_insert_with(|| {
+            self.flat.extend([row, i64::from(column)]);
             next
         })
     }
@@ -173,7 +173,7 @@ mod tests {
         let events = [event, unnamed];
         let batch = Batch::new(&events);
         assert_eq!(batch.rows(), ["a", "b"]);
-        assert_eq!(batch.cells, [1, 5, 1, 2, 5, 1]);
+        assert_eq!(batch.cells, [1, 5, 2, 5]);
         assert_eq!(batch.events[0], (1, 1, vec![1, 1, 2, -2, 1, 3], vec![2, 4]));
         assert_eq!((batch.events[1].0, batch.events[1].1), (0, 0));
         assert_eq!(batch.units(), [9; 32]);
@@ -186,8 +186,8 @@ mod tests {
             let mut cells = Cells::default();
             let increments = [increment("a", 0, amount)];
             let packed = cells.pack(&increments);
-            assert_eq!(cells.flat, [1, 0, 1, 1, 0, HIGH]);
-            let [1, low, 2, high] = packed[..] else { panic!("two cells") };
+            assert_eq!(cells.flat, [1, 0]);
+            let [1, low, -1, high] = packed[..] else { panic!("two parts") };
             assert_eq!(i128::from(low) + i128::from(high) * i128::from(HIGH), amount.into());
         }
     }

@@ -113,13 +113,10 @@ impl RedisStore {
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         let timeout = self.options.timeout;
-        match tokio::time::timeout(timeout, call).await {
-            Ok(answered) => answered,
-            Err(_) => {
-                let address = self.address.clone();
-                Err(StoreError::unavailable(NoAnswer { address, timeout }))
-            }
-        }
+        tokio::time::timeout(timeout, call).await.unwrap_or_else(|_| {
+            let address = self.address.clone();
+            Err(StoreError::unavailable(NoAnswer { address, timeout }))
+        })
     }
 
     async fn query<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, StoreError> {

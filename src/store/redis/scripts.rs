@@ -10,15 +10,13 @@
 use redis::Script;
 use redis::aio::ConnectionLike;
 
-use crate::domain::experiment::Revision;
+use crate::domain::counter::ShardKey;
+use crate::domain::experiment::{Experiment, Revision};
 use crate::domain::id::ExperimentId;
 use crate::store::redis::codec::{self, Batch};
 use crate::store::redis::error::classify;
 use crate::store::redis::keys::{self, CatalogKeys, ShardKeys};
 use crate::store::{Applied, COUNTER_LIMIT, StoreError};
-
-use crate::domain::counter::ShardKey;
-use crate::domain::experiment::Experiment;
 
 /// The scripts, digested once.
 pub(super) struct Scripts {

@@ -1,0 +1,167 @@
+//! What only the embedded store has: a directory, a lock on it, checkpoints and a log.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use fjall::{Database, KeyspaceCreateOptions, PersistMode};
+use tiebreak::domain::experiment::Revision;
+use tiebreak::store::Applied::Duplicate;
+use tiebreak::store::embedded::EmbeddedStore;
+use tiebreak::store::{Rows, Store, StoreError};
+
+use crate::support::events::{at_revision, event_with_id, experiment, shard};
+use crate::support::{Home, Kind};
+
+fn cause(error: &StoreError) -> String {
+    std::error::Error::source(error).map(ToString::to_string).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_directory_has_one_owner() {
+    let home = Home::new(Kind::Embedded).await;
+    let first = home.open_embedded();
+    let second = EmbeddedStore::open(home.directory.path(), home.embedded_options());
+    let refused = second.unwrap_err();
+    assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
+    assert!(cause(&refused).contains("another process has the data directory"), "{refused:?}");
+    drop(first);
+    home.open_embedded();
+}
+
+#[tokio::test]
+async fn an_unknown_format_is_refused() {
+    let home = Home::new(Kind::Embedded).await;
+    drop(home.open_embedded());
+    {
+        let database = Database::builder(home.directory.path()).open().unwrap();
+        let meta = database.keyspace("meta", KeyspaceCreateOptions::default).unwrap();
+        meta.insert("format", 17_u64.to_be_bytes()).unwrap();
+        database.persist(PersistMode::SyncAll).unwrap();
+    }
+    let refused = EmbeddedStore::open(home.directory.path(), home.embedded_options()).unwrap_err();
+    assert!(matches!(refused, StoreError::Corrupt(_)), "{refused:?}");
+    let text = refused.to_string();
+    assert!(text.contains("format 17") && text.contains("format 1"), "{text}");
+}
+
+#[tokio::test]
+async fn a_place_that_is_no_directory_is_refused() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let home = Home::new(Kind::Memory).await;
+    let refused = EmbeddedStore::open(file.path(), home.embedded_options()).unwrap_err();
+    assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
+}
+
+/// Checkpoints after every group, never, and every now and then come to the same.
+#[tokio::test]
+async fn checkpoints_do_not_show() {
+    let mut seen = Vec::new();
+    for log_limit in [0, 2_000, u64::MAX] {
+        let mut home = Home::new(Kind::Embedded).await;
+        home.log_limit = log_limit;
+        let (here, there) = (shard("x", 1, 0), shard("x", 1, 1));
+        let mut store = home.open().await;
+        for round in 0..60 {
+            let events = [event_with_id(round % 7, round), event_with_id(round % 5, round + 1)];
+            let shard = if round % 3 == 0 { &there } else { &here };
+            store.apply(shard, &events).await.unwrap();
+            if round % 20 == 19 {
+                store = home.restart(store).await;
+            }
+        }
+        seen.push((store.rows(&here).await.unwrap(), store.rows(&there).await.unwrap()));
+    }
+    assert_eq!(seen[0], seen[1]);
+    assert_eq!(seen[1], seen[2]);
+}
+
+#[tokio::test]
+async fn a_log_from_before_a_removal_brings_nothing_back() {
+    for log_limit in [0, u64::MAX] {
+        let mut home = Home::new(Kind::Embedded).await;
+        home.log_limit = log_limit;
+        let (gone, kept) = (shard("x", 1, 0), shard("y", 1, 0));
+        let store = home.open().await;
+        store.put(&at_revision(&experiment("x", 1), 1), None).await.unwrap();
+        for shard in [&gone, &kept] {
+            store.apply(shard, &[event_with_id(1, 1)]).await.unwrap();
+        }
+        let shards = std::slice::from_ref(&gone);
+        store.remove(&gone.experiment, Revision(1), shards).await.unwrap();
+        store.apply(&kept, &[event_with_id(1, 2)]).await.unwrap();
+        let store = home.restart(store).await;
+        assert_eq!(store.rows(&gone).await.unwrap(), Rows::new());
+        assert_eq!(store.rows(&kept).await.unwrap()["n/v/m"], [2]);
+    }
+}
+
+/// A copy of the directory is what a crash at that moment leaves: everything acknowledged before
+/// is in it, and nothing counts twice when the rest is sent again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_taken_while_writing_has_everything_acknowledged() {
+    let home = Home::new(Kind::Embedded).await;
+    let (store, shard) = (home.open().await, shard("x", 1, 0));
+    let acknowledged = Arc::new(AtomicI64::new(0));
+    let writer = {
+        let (store, shard, acknowledged) =
+            (Arc::clone(&store), shard.clone(), Arc::clone(&acknowledged));
+        let mut set = tokio::task::JoinSet::new();
+        set.spawn(async move {
+            for id in 0..2_000 {
+                store.apply(&shard, &[event_with_id(id % 100, id)]).await.unwrap();
+                acknowledged.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        set
+    };
+    for _ in 0..5 {
+        let before = acknowledged.load(Ordering::SeqCst);
+        let copy = tempfile::tempdir().unwrap();
+        copy_directory(home.directory.path(), copy.path());
+        let after = acknowledged.load(Ordering::SeqCst) + 1;
+        let copied = EmbeddedStore::open(copy.path(), home.embedded_options()).unwrap();
+        let rows = copied.rows(&shard).await.unwrap();
+        let counted = rows.get("n/v/m").map_or(0, |row| row[0]);
+        assert!((before..=after).contains(&counted), "{before} <= {counted} <= {after}");
+        let all: Vec<_> = (0..2_000).map(|id| event_with_id(id % 100, id)).collect();
+        let answers = copied.apply(&shard, &all).await.unwrap();
+        let duplicates = answers.iter().filter(|answer| **answer == Duplicate).count();
+        assert_eq!(i64::try_from(duplicates).unwrap(), counted);
+        assert_eq!(copied.rows(&shard).await.unwrap()["n/v/m"], [2_000]);
+        assert_eq!(copied.rows(&shard).await.unwrap()["e/v"], [100]);
+    }
+    writer.join_all().await;
+}
+
+fn copy_directory(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir_all(&target).unwrap();
+            copy_directory(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), &target).unwrap();
+        }
+    }
+}
+
+/// Dropping the store waits for what is in its queue.
+#[tokio::test]
+async fn dropping_the_store_finishes_what_was_handed_over() {
+    let home = Home::new(Kind::Embedded).await;
+    let (store, shard) = (home.open_embedded(), shard("x", 1, 0));
+    for id in 0..50 {
+        // Polled once, so handed over, and given up before the answer.
+        let event = [event_with_id(id, id)];
+        let mut apply = std::pin::pin!(store.apply(&shard, &event));
+        std::future::poll_fn(|context| {
+            let _ = apply.as_mut().poll(context);
+            std::task::Poll::Ready(())
+        })
+        .await;
+    }
+    drop(store);
+    assert_eq!(home.open_embedded().rows(&shard).await.unwrap()["n/v/m"], [50]);
+}

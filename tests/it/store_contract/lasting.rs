@@ -1,0 +1,65 @@
+//! What was answered is still there after the store's process has died.
+
+use tiebreak::domain::experiment::Revision;
+use tiebreak::store::Applied::Duplicate;
+use tiebreak::store::Rows;
+
+use crate::support::events::{at_revision, event_with_id, experiment, shard};
+use crate::support::{Home, on_lasting_stores};
+
+on_lasting_stores!(
+    what_was_counted_is_there_after_a_restart,
+    records_are_there_after_a_restart,
+    what_was_removed_is_gone_after_a_restart,
+);
+
+async fn what_was_counted_is_there_after_a_restart(home: Home) {
+    let (mut home, shard) = (home.lasting().await, shard("x", 1, 0));
+    let mut store = home.open().await;
+    let mut expected = Rows::new();
+    for round in 1..=3_u64 {
+        let events: Vec<_> = (0..50).map(|n| event_with_id(n, round * 100 + n)).collect();
+        store.apply(&shard, &events).await.unwrap();
+        store = home.restart(store).await;
+        assert_eq!(store.apply(&shard, &events).await.unwrap(), [Duplicate; 50]);
+        let count = 50 * i64::try_from(round).unwrap();
+        expected.insert("e/v".to_owned(), vec![50]);
+        expected.insert("n/v/m".to_owned(), vec![count]);
+        assert_eq!(store.rows(&shard).await.unwrap(), expected);
+    }
+}
+
+async fn records_are_there_after_a_restart(home: Home) {
+    let mut home = home.lasting().await;
+    let store = home.open().await;
+    let created = at_revision(&experiment("x", 1), 1);
+    store.put(&created, None).await.unwrap();
+    store.put(&at_revision(&created, 2), Some(Revision(1))).await.unwrap();
+    let before = store.records().await.unwrap();
+    let store = home.restart(store).await;
+    assert_eq!(store.records().await.unwrap(), before);
+    assert_eq!(before.experiments, [at_revision(&created, 2)]);
+}
+
+async fn what_was_removed_is_gone_after_a_restart(home: Home) {
+    let mut home = home.lasting().await;
+    let store = home.open().await;
+    let (gone, kept) = (shard("x", 1, 0), shard("y", 1, 0));
+    let events: Vec<_> = (0..50).map(|n| event_with_id(n, n)).collect();
+    store.put(&at_revision(&experiment("x", 1), 1), None).await.unwrap();
+    for shard in [&gone, &kept] {
+        store.apply(shard, &events).await.unwrap();
+    }
+    let id = gone.experiment.clone();
+    store.remove(&id, Revision(1), std::slice::from_ref(&gone)).await.unwrap();
+    let version = store.version().await.unwrap();
+    let store = home.restart(store).await;
+    assert_eq!(store.get(&id).await.unwrap(), None);
+    assert_eq!(store.version().await.unwrap(), version);
+    assert_eq!(store.rows(&gone).await.unwrap(), Rows::new());
+    assert_eq!(store.rows(&kept).await.unwrap()["n/v/m"], [50]);
+    assert_eq!(store.apply(&kept, &events).await.unwrap(), [Duplicate; 50]);
+    // The units are gone, too: counted anew, they are new.
+    store.apply(&gone, &events).await.unwrap();
+    assert_eq!(store.rows(&gone).await.unwrap()["e/v"], [50]);
+}

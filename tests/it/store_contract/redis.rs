@@ -1,0 +1,186 @@
+//! What only Redis has: a network in between, other clients, limits and keys of a grammar.
+
+use std::time::{Duration, Instant};
+
+use redis::aio::MultiplexedConnection;
+use redis::cmd;
+use tiebreak::store::Applied::{Counted, Duplicate};
+use tiebreak::store::redis::{Options, RedisStore};
+use tiebreak::store::{Rows, Store, StoreError};
+
+use crate::support::events::{at_revision, event, event_with_id, experiment, shard};
+use crate::support::{Home, Kind};
+
+async fn home() -> (Home, MultiplexedConnection) {
+    let home = Home::new(Kind::Redis).await;
+    let connection = home.server.as_ref().unwrap().connection().await;
+    (home, connection)
+}
+
+fn unavailable<T: std::fmt::Debug>(result: &Result<T, StoreError>) {
+    assert!(matches!(result, Err(StoreError::Unavailable(_))), "{result:?}");
+}
+
+fn corrupt<T: std::fmt::Debug>(result: &Result<T, StoreError>) {
+    assert!(matches!(result, Err(StoreError::Corrupt(_))), "{result:?}");
+}
+
+#[tokio::test]
+async fn any_prefix_without_braces_works_and_two_are_apart() {
+    let (mut home, _) = home().await;
+    let shard = shard("x", 1, 0);
+    for prefix in ["", "a:b", "tëam *[x]? \n", "tiebreak"] {
+        home.prefix = prefix.to_owned();
+        let store = home.open().await;
+        assert_eq!(store.apply(&shard, &[event_with_id(1, 1)]).await.unwrap(), [Counted]);
+        assert_eq!(store.apply(&shard, &[event_with_id(1, 1)]).await.unwrap(), [Duplicate]);
+        let created = at_revision(&experiment("x", 1), 1);
+        store.put(&created, None).await.unwrap();
+        assert_eq!(store.rows(&shard).await.unwrap()["n/v/m"], [1]);
+        assert_eq!(store.records().await.unwrap().experiments, [created]);
+    }
+}
+
+#[tokio::test]
+async fn every_key_is_in_the_directory_of_its_shard() {
+    let (home, mut connection) = home().await;
+    let store = home.open().await;
+    store.apply(&shard("x", 1, 0), &[event_with_id(1, 1)]).await.unwrap();
+    let directory = "{tiebreak:x:1:0}:directory";
+    let mut listed: Vec<String> =
+        cmd("SMEMBERS").arg(directory).query_async(&mut connection).await.unwrap();
+    listed.push(directory.to_owned());
+    listed.sort();
+    let mut keys = home.redis_keys().await;
+    keys.sort();
+    assert_eq!(listed, keys);
+    assert_eq!(keys.len(), 5, "directory, events of one window, units, two rows: {keys:?}");
+    assert!(keys.iter().all(|key| key.starts_with("{tiebreak:x:1:0}:")), "{keys:?}");
+    let events = keys.iter().find(|key| key.contains(":events:")).unwrap();
+    let left: u64 = cmd("TTL").arg(events).query_async(&mut connection).await.unwrap();
+    assert!((1_209_500..=1_209_600).contains(&left), "two weeks, not {left} s");
+}
+
+#[tokio::test]
+async fn a_lost_script_is_sent_again() {
+    let (home, mut connection) = home().await;
+    let (store, shard) = (home.open().await, shard("x", 1, 0));
+    for id in 0..3 {
+        assert_eq!(store.apply(&shard, &[event_with_id(1, id)]).await.unwrap(), [Counted]);
+        cmd("SCRIPT").arg("FLUSH").exec_async(&mut connection).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_says_so_in_time_and_comes_back() {
+    let (mut home, _) = home().await;
+    let url = home.server.as_ref().unwrap().url();
+    let timeout = Duration::from_millis(500);
+    let options = Options { timeout, ..Options::default() };
+    let store = RedisStore::connect(&url, options.clone()).await.unwrap();
+    let shard = shard("x", 1, 0);
+    store.apply(&shard, &[event(1)]).await.unwrap();
+    home.server.as_mut().unwrap().kill();
+    for _ in 0..3 {
+        let asked = Instant::now();
+        unavailable(&store.apply(&shard, &[event(1)]).await);
+        unavailable(&store.version().await);
+        assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    }
+    unavailable(&RedisStore::connect(&url, options).await);
+    home.server.as_mut().unwrap().start_again().await;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while store.apply(&shard, &[event_with_id(1, 1)]).await.is_err() {
+        assert!(Instant::now() < deadline, "it does not come back");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(store.rows(&shard).await.unwrap()["n/v/m"], [1]);
+}
+
+#[tokio::test]
+async fn a_full_redis_refuses_the_whole_batch() {
+    let (home, mut connection) = home().await;
+    let (store, shard) = (home.open().await, shard("x", 1, 0));
+    store.apply(&shard, &[event(1)]).await.unwrap();
+    let before = (store.rows(&shard).await.unwrap(), home.redis_keys().await.len());
+    let mut limit = async |bytes: &str| {
+        let mut command = cmd("CONFIG");
+        command.arg("SET").arg("maxmemory").arg(bytes);
+        command.exec_async(&mut connection).await.unwrap();
+    };
+    limit("1").await;
+    unavailable(&store.apply(&shard, &[event_with_id(2, 2), event(1)]).await);
+    assert_eq!((store.rows(&shard).await.unwrap(), home.redis_keys().await.len()), before);
+    limit("0").await;
+    assert_eq!(store.apply(&shard, &[event_with_id(2, 2)]).await.unwrap(), [Counted]);
+}
+
+#[tokio::test]
+async fn a_key_of_another_type_is_corrupt_and_nothing_is_half_applied() {
+    let (home, mut connection) = home().await;
+    for (number, key) in ["directory", "units", "row:n/v/m"].into_iter().enumerate() {
+        let (store, shard) = (home.open().await, shard("x", 1, u32::try_from(number).unwrap()));
+        let key = format!("{{tiebreak:x:1:{number}}}:{key}");
+        cmd("RPUSH").arg(&key).arg("strange").exec_async(&mut connection).await.unwrap();
+        corrupt(&store.apply(&shard, &[event_with_id(1, 1)]).await);
+        let tag = format!("{{tiebreak:x:1:{number}}}");
+        let keys = home.redis_keys().await;
+        let ours: Vec<_> = keys.iter().filter(|key| key.starts_with(&tag)).collect();
+        assert_eq!(ours, [&key]);
+        cmd("DEL").arg(&key).exec_async(&mut connection).await.unwrap();
+        assert_eq!(store.apply(&shard, &[event_with_id(1, 1)]).await.unwrap(), [Counted]);
+    }
+}
+
+#[tokio::test]
+async fn bytes_that_are_not_ours_are_corrupt() {
+    let (home, mut connection) = home().await;
+    let (store, shard) = (home.open().await, shard("x", 1, 0));
+    store.apply(&shard, &[event(1)]).await.unwrap();
+    let row = "{tiebreak:x:1:0}:row:n/v/m";
+    cmd("APPEND").arg(row).arg("abc").exec_async(&mut connection).await.unwrap();
+    corrupt(&store.rows(&shard).await);
+    let catalog = "{tiebreak:catalog}:experiments";
+    cmd("HSET").arg(catalog).arg("x").arg("{}").exec_async(&mut connection).await.unwrap();
+    corrupt(&store.records().await);
+    corrupt(&store.get(&shard.experiment).await);
+    corrupt(&store.put(&experiment("x", 1), None).await);
+}
+
+#[tokio::test]
+async fn an_interrupted_removal_is_finished_before_the_name_is_used_again() {
+    let (home, mut connection) = home().await;
+    let (store, shard) = (home.open().await, shard("x", 1, 0));
+    store.apply(&shard, &[event_with_id(1, 1)]).await.unwrap();
+    // As remove.lua leaves it when nobody comes to delete the data.
+    let removals = "{tiebreak:catalog}:removals";
+    cmd("HSET").arg(removals).arg("x").arg("1/0").exec_async(&mut connection).await.unwrap();
+    store.put(&experiment("x", 1), None).await.unwrap();
+    assert_eq!(store.rows(&shard).await.unwrap(), Rows::new());
+    assert_eq!(store.apply(&shard, &[event_with_id(1, 1)]).await.unwrap(), [Counted]);
+    let pending: u64 = cmd("EXISTS").arg(removals).query_async(&mut connection).await.unwrap();
+    assert_eq!(pending, 0);
+}
+
+#[tokio::test]
+async fn a_change_of_a_record_is_announced() {
+    let (home, _) = home().await;
+    let client = redis::Client::open(home.server.as_ref().unwrap().url()).unwrap();
+    let mut listener = client.get_async_pubsub().await.unwrap();
+    listener.subscribe("{tiebreak:catalog}:changes").await.unwrap();
+    let store = home.open().await;
+    store.put(&experiment("x", 1), None).await.unwrap();
+    let mut messages = listener.on_message();
+    let message = tokio_stream::StreamExt::next(&mut messages).await.unwrap();
+    assert_eq!(message.get_payload::<u64>().unwrap(), store.version().await.unwrap());
+}
+
+#[tokio::test]
+async fn a_password_is_not_shown() {
+    let url = "redis://user:s3cret@127.0.0.1:1/0";
+    let refused = RedisStore::connect(url, Options::default()).await;
+    assert!(!format!("{refused:?}").contains("s3cret"));
+    let (home, _) = home().await;
+    let shown = format!("{:?}", home.open_redis().await);
+    assert!(shown.contains("redis+unix://"), "{shown}");
+}

@@ -1,0 +1,163 @@
+//! What several tests share: places for stores, experiments and events to fill them with.
+
+pub(crate) mod events;
+pub(crate) mod redis;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use tiebreak::domain::experiment::Timestamp;
+use tiebreak::store::Store;
+use tiebreak::store::embedded::{self, Clock, EmbeddedStore};
+use tiebreak::store::redis::{self as redis_store, RedisStore};
+
+use self::redis::{Persistence, RedisServer};
+
+/// Runs behaviours, `async fn(Home)`, on every store.
+macro_rules! on_every_store {
+    ($($behaviour:ident),+ $(,)?) => {
+        $crate::support::on_store!(embedded, Embedded, $($behaviour),+);
+        $crate::support::on_store!(memory, Memory, $($behaviour),+);
+        $crate::support::on_store!(redis, Redis, $($behaviour),+);
+    };
+}
+
+/// Runs behaviours on every store that outlives its process.
+macro_rules! on_lasting_stores {
+    ($($behaviour:ident),+ $(,)?) => {
+        $crate::support::on_store!(embedded_lasts, Embedded, $($behaviour),+);
+        $crate::support::on_store!(redis_lasts, Redis, $($behaviour),+);
+    };
+}
+
+macro_rules! on_store {
+    ($module:ident, $kind:ident, $($behaviour:ident),+) => {
+        mod $module {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $behaviour() {
+                    let home = $crate::support::Home::new($crate::support::Kind::$kind).await;
+                    super::$behaviour(home).await;
+                }
+            )+
+        }
+    };
+}
+
+pub(crate) use {on_every_store, on_lasting_stores, on_store};
+
+/// The stores there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Embedded,
+    Memory,
+    Redis,
+}
+
+/// Where a store of some kind lives, and its clock. Dropping it deletes everything.
+#[derive(Debug)]
+pub(crate) struct Home {
+    pub(crate) directory: TempDir,
+    pub(crate) server: Option<RedisServer>,
+    pub(crate) prefix: String,
+    pub(crate) window: Duration,
+    pub(crate) log_limit: u64,
+    kind: Kind,
+    /// Nanoseconds that the test clock has advanced; Redis has a clock of its own.
+    clock: Arc<AtomicI64>,
+    started: Instant,
+}
+
+impl Home {
+    pub(crate) async fn new(kind: Kind) -> Self {
+        let server = match kind {
+            Kind::Redis => Some(RedisServer::start(Persistence::Nothing).await),
+            Kind::Embedded | Kind::Memory => None,
+        };
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+            server,
+            prefix: "tiebreak".to_owned(),
+            window: Duration::from_secs(7 * 24 * 60 * 60),
+            log_limit: 8 << 20,
+            kind,
+            clock: Arc::new(AtomicI64::new(0)),
+            started: Instant::now(),
+        }
+    }
+
+    /// The same with a Redis that keeps its data.
+    pub(crate) async fn lasting(mut self) -> Self {
+        if self.server.is_some() {
+            self.server = Some(RedisServer::start(Persistence::AppendOnly).await);
+        }
+        self
+    }
+
+    pub(crate) async fn open(&self) -> Arc<dyn Store> {
+        match self.kind {
+            Kind::Embedded => Arc::new(self.open_embedded()),
+            Kind::Memory => Arc::new(EmbeddedStore::in_memory(self.embedded_options()).unwrap()),
+            Kind::Redis => Arc::new(self.open_redis().await),
+        }
+    }
+
+    pub(crate) fn open_embedded(&self) -> EmbeddedStore {
+        EmbeddedStore::open(self.directory.path(), self.embedded_options()).unwrap()
+    }
+
+    pub(crate) async fn open_redis(&self) -> RedisStore {
+        let url = self.server.as_ref().unwrap().url();
+        let options = redis_store::Options {
+            prefix: self.prefix.clone().try_into().unwrap(),
+            dedup_window: self.window,
+            timeout: Duration::from_secs(10), // The machine may be busy; nobody waits for it.
+        };
+        RedisStore::connect(&url, options).await.unwrap()
+    }
+
+    pub(crate) fn embedded_options(&self) -> embedded::Options {
+        let clock = Arc::clone(&self.clock);
+        // Not at the beginning of a window, nor at 1970.
+        let start = i64::try_from(self.window.as_nanos()).unwrap() / 3 * 100;
+        let clock = Clock::new(move || Timestamp(start + clock.load(Ordering::SeqCst)));
+        embedded::Options { dedup_window: self.window, clock, log_limit: self.log_limit }
+    }
+
+    /// Ends the store's process, or closes it, and opens what is left.
+    pub(crate) async fn restart(&mut self, store: Arc<dyn Store>) -> Arc<dyn Store> {
+        drop(store);
+        if let Some(server) = &mut self.server {
+            server.kill();
+            server.start_again().await;
+        }
+        self.open().await
+    }
+
+    /// Lets a little time pass on the store's clock.
+    pub(crate) async fn pass_time(&self, time: Duration) {
+        if self.kind == Kind::Redis {
+            tokio::time::sleep(time).await;
+        } else {
+            self.clock.fetch_add(i64::try_from(time.as_nanos()).unwrap(), Ordering::SeqCst);
+        }
+    }
+
+    /// How much time has passed on the store's clock, at least.
+    pub(crate) fn elapsed(&self) -> Duration {
+        if self.kind == Kind::Redis {
+            self.started.elapsed()
+        } else {
+            Duration::from_nanos(self.clock.load(Ordering::SeqCst).try_into().unwrap())
+        }
+    }
+
+    /// The keys in Redis; none for the other stores.
+    pub(crate) async fn redis_keys(&self) -> Vec<String> {
+        let Some(server) = &self.server else { return Vec::new() };
+        let mut connection = server.connection().await;
+        ::redis::cmd("KEYS").arg("*").query_async(&mut connection).await.unwrap()
+    }
+}
