@@ -8,8 +8,10 @@
               by panicking on what it does not expect"
 )]
 
+mod assign;
 mod golden_bucket;
 mod http;
+mod outcomes;
 mod store_contract;
 mod support;
 mod telemetry;
