@@ -19,6 +19,7 @@ impl Draft {
         }
         let mut merged = stored;
         let new = self;
+        merged.faults.clone_from(&new.faults);
         let mut bad = Violations::new();
         for path in mask {
             match path.as_str() {
@@ -75,6 +76,7 @@ impl From<&Definition> for Draft {
             dimensions: definition.dimensions.clone(),
             telemetry_project: definition.telemetry_project.clone(),
             planned_end: definition.planned_end,
+            faults: Violations::new(),
         }
     }
 }

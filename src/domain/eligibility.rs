@@ -3,11 +3,18 @@
 //! Compiled once, when the experiment is created or read from the store. An expression that
 //! fails on a unit (an absent attribute, a wrong type) means "not eligible": an experiment never
 //! includes a unit by accident.
+//!
+//! A rule comes from the network and parser, evaluation and destructor of `cel` recurse, so a
+//! rule's depth is bounded, or its author could overflow the stack and end the process. The crate's
+//! default parser overflows already while it looks ahead over 4,096 times `(`; its Pratt parser
+//! counts its recursion. What that builds in loops (`1+1+1...`) is bounded by [`Scope`].
 
 use std::fmt;
 use std::sync::Arc;
 
-use cel::{Context, Program};
+use cel::Context;
+use cel::common::ast::{EntryExpr, Expr, IdedExpr};
+use cel::parser::{ParseErrors, PrattParser};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::id::UnitId;
@@ -18,7 +25,7 @@ use crate::domain::value::{Attributes, Value};
 #[serde(try_from = "String", into = "String")]
 pub struct Eligibility {
     source: String,
-    program: Arc<Program>,
+    expression: Arc<IdedExpr>,
 }
 
 /// Why a text is not a rule.
@@ -40,11 +47,23 @@ pub enum InvalidRule {
     /// Names a variable that does not exist.
     #[error("knows only the variables 'unit_id' and 'attributes', not '{0}'")]
     UnknownVariable(String),
+    /// Deeper than [`Eligibility::DEPTH_LIMIT`].
+    #[error("is nested or chained more than {limit} levels deep", limit = Eligibility::DEPTH_LIMIT)]
+    TooDeep,
+    /// Loops in loops in loops.
+    #[error("has loops nested more than {limit} deep", limit = Eligibility::LOOP_LIMIT)]
+    TooManyLoops,
 }
 
 impl Eligibility {
     /// Longest source in bytes.
     pub const LIMIT: usize = 4_096;
+
+    /// Deepest syntax tree. `&&` and `||` build flat trees, so a rule of many clauses fits.
+    pub const DEPTH_LIMIT: usize = 64;
+
+    /// Deepest nesting of `all`, `exists`, `map` and their like: each one multiplies the cost.
+    pub const LOOP_LIMIT: usize = 2;
 
     /// The source.
     #[must_use]
@@ -58,7 +77,7 @@ impl Eligibility {
         let mut context = Context::default();
         context.add_variable_from_value("unit_id", unit.as_str().to_owned());
         context.add_variable_from_value("attributes", cel_record(attributes));
-        matches!(self.program.execute(&context), Ok(cel::Value::Bool(true)))
+        matches!(cel::Value::resolve(&self.expression, &context), Ok(cel::Value::Bool(true)))
     }
 }
 
@@ -69,22 +88,100 @@ impl TryFrom<String> for Eligibility {
         if source.len() > Self::LIMIT {
             return Err(InvalidRule::TooLong(source.len()));
         }
-        let program = Program::compile(&source).map_err(|errors| {
-            let first = errors.errors.into_iter().next();
-            first.map_or_else(
-                || InvalidRule::Syntax { line: 1, column: 1, message: "unreadable".to_owned() },
-                |error| InvalidRule::Syntax {
-                    line: error.pos.0,
-                    column: error.pos.1,
-                    message: error.msg,
-                },
-            )
-        })?;
-        let known = |name: &&str| !matches!(*name, "unit_id" | "attributes");
-        if let Some(unknown) = program.references().variables().into_iter().find(known) {
-            return Err(InvalidRule::UnknownVariable(unknown.to_owned()));
+        let expression = PrattParser::new()
+            .max_recursion_depth(PARSER_DEPTH)
+            .max_expression_node_count(NODE_LIMIT)
+            .parse(&source)
+            .map_err(|errors| InvalidRule::syntax(&errors))?;
+        Scope::default().check(&expression)?;
+        Ok(Self { source, expression: Arc::new(expression) })
+    }
+}
+
+/// Brackets within brackets; half of what trees may be deep, and a 16th of what fits a thread.
+const PARSER_DEPTH: u16 = 32;
+
+/// Macros copy their arguments: nested ones grow a tree beyond its source.
+const NODE_LIMIT: usize = 4_096;
+
+impl InvalidRule {
+    fn syntax(errors: &ParseErrors) -> Self {
+        let (position, message) = errors
+            .errors
+            .first()
+            .map_or(((1, 1), "unreadable"), |error| (error.pos, error.msg.as_str()));
+        // Faults of the whole expression have no position.
+        let (line, column) = (position.0.max(1), position.1.max(1));
+        // The parser repeats what it could not read, which may be all of it.
+        Self::Syntax { line, column, message: message.chars().take(200).collect() }
+    }
+}
+
+/// Where a walk over a rule is: it may name what the rule is given and what the loops around it
+/// introduce.
+#[derive(Default)]
+struct Scope<'a> {
+    depth: usize,
+    loops: Vec<[&'a str; 3]>,
+}
+
+impl<'a> Scope<'a> {
+    fn check(&mut self, node: &'a IdedExpr) -> Result<(), InvalidRule> {
+        if self.depth == Eligibility::DEPTH_LIMIT {
+            return Err(InvalidRule::TooDeep);
         }
-        Ok(Self { source, program: Arc::new(program) })
+        self.depth += 1;
+        self.check_inside(&node.expr)?;
+        self.depth -= 1;
+        Ok(())
+    }
+
+    fn check_inside(&mut self, expression: &'a Expr) -> Result<(), InvalidRule> {
+        match expression {
+            Expr::Unspecified | Expr::Literal(_) => Ok(()),
+            Expr::Ident(name) => self.check_name(name),
+            Expr::Select(select) => self.check(&select.operand),
+            Expr::Call(call) => {
+                let operands = call.target.as_deref().into_iter().chain(&call.args);
+                operands.into_iter().try_for_each(|operand| self.check(operand))
+            }
+            Expr::List(list) => list.elements.iter().try_for_each(|item| self.check(item)),
+            Expr::Map(map) => map.entries.iter().try_for_each(|e| self.check_entry(&e.expr)),
+            Expr::Struct(record) => {
+                record.entries.iter().try_for_each(|e| self.check_entry(&e.expr))
+            }
+            Expr::Comprehension(each) => {
+                self.check(&each.iter_range)?;
+                self.check(&each.accu_init)?;
+                let second = each.iter_var2.as_deref().unwrap_or_default();
+                self.loops.push([&each.iter_var, second, &each.accu_var]);
+                if self.loops.len() > Eligibility::LOOP_LIMIT {
+                    return Err(InvalidRule::TooManyLoops);
+                }
+                let inside = [&each.loop_cond, &each.loop_step, &each.result];
+                inside.into_iter().try_for_each(|part| self.check(part))?;
+                self.loops.pop();
+                Ok(())
+            }
+        }
+    }
+
+    fn check_entry(&mut self, entry: &'a EntryExpr) -> Result<(), InvalidRule> {
+        match entry {
+            EntryExpr::StructField(field) => self.check(&field.value),
+            EntryExpr::MapEntry(pair) => {
+                self.check(&pair.key)?;
+                self.check(&pair.value)
+            }
+        }
+    }
+
+    fn check_name(&self, name: &str) -> Result<(), InvalidRule> {
+        let introduced = self.loops.iter().any(|names| names.contains(&name));
+        if introduced || matches!(name, "unit_id" | "attributes") {
+            return Ok(());
+        }
+        Err(InvalidRule::UnknownVariable(name.chars().take(64).collect()))
     }
 }
 
@@ -151,5 +248,67 @@ mod tests {
         assert!(matches!(rule("attributes.plan =="), Err(InvalidRule::Syntax { line: 1, .. })));
         assert_eq!(rule("user.plan == 1"), Err(InvalidRule::UnknownVariable("user".to_owned())));
         assert_eq!(rule(&"1".repeat(5_000)), Err(InvalidRule::TooLong(5_000)));
+    }
+
+    #[test]
+    fn loops_introduce_their_variables() {
+        let unit = UnitId::parse("user-7").unwrap();
+        let tags = Value::List(vec![Value::Text("x".to_owned()), Value::Text("y".to_owned())]);
+        let attributes = Attributes::from([("tags".to_owned(), tags)]);
+        let admits = |source: &str| rule(source).unwrap().admits(unit, &attributes);
+        assert!(admits("attributes.tags.exists(t, t == 'x')"));
+        assert!(admits("attributes.tags.all(t, t in ['x', 'y'])"));
+        assert!(admits("attributes.tags.exists_one(t, t == 'y')"));
+        assert!(admits("size(attributes.tags.filter(t, t > 'x')) == 1"));
+        assert!(admits("attributes.tags.map(t, t + unit_id).exists(u, u == 'xuser-7')"));
+        assert!(admits("has(attributes.tags) && !has(attributes.absent)"));
+        let unknown = |name: &str| Err(InvalidRule::UnknownVariable(name.to_owned()));
+        assert_eq!(rule("attributes.tags.exists(t, s == 'x')"), unknown("s"));
+        assert_eq!(rule("attributes.tags.exists(t, true) && t == 'x'"), unknown("t"));
+        assert_eq!(
+            rule("[1].all(a, [1].all(b, [1].all(c, true)))"),
+            Err(InvalidRule::TooManyLoops)
+        );
+    }
+
+    /// Every way to grow a tree, as deep as the source may be long, on half of the stack that a
+    /// thread of the server has.
+    #[test]
+    fn no_rule_overflows_the_stack() {
+        let fill = |part: &str, core: &str, end: &str| {
+            let count = (Eligibility::LIMIT - core.len()) / (part.len() + end.len());
+            [part.repeat(count).as_str(), core, end.repeat(count).as_str()].concat()
+        };
+        let chain = |core: &str, part: &str| {
+            core.to_owned() + &part.repeat((Eligibility::LIMIT - core.len()) / part.len())
+        };
+        let mut sources = vec![chain("1", "+1"), chain("1", "<1"), chain("true", " in []")];
+        sources.extend([".a", "[1]", ".a()", "[1].a", ".map(a,a)"].map(|p| chain("attributes", p)));
+        sources.extend(["?1:1", "&&true", "||true", "==true"].map(|p| chain("true", p)));
+        let openings = ["(", "!", "-", "[", "!-", "!(", "-(", "{1:", "1?1:", "[1].map(a,", "a("];
+        sources.extend(openings.map(|part| fill(part, "", "")));
+        sources.extend(openings.map(|part| fill(part, "unit_id", "")));
+        sources.extend([("(", ")"), ("[", "]"), ("!(", ")"), ("{1:", "}"), ("[1].map(a,", ")")]
+            .map(|(part, end)| fill(part, "1", end)));
+        let try_all = move || {
+            let unit = UnitId::parse("user-7").unwrap();
+            for source in sources {
+                if let Ok(rule) = rule(&source) {
+                    let _whatever_it_says = rule.admits(unit, &Attributes::new());
+                }
+            }
+        };
+        let half = std::thread::Builder::new().stack_size(1 << 20).spawn(try_all).unwrap();
+        half.join().unwrap();
+    }
+
+    #[test]
+    fn long_rules_are_fine_and_deep_ones_say_so() {
+        let long = vec!["attributes.country == 'DE'"; 130].join(" || ");
+        assert!(rule(&long).is_ok());
+        let deep = "1".to_owned() + &"+1".repeat(70) + " == 1";
+        assert_eq!(rule(&deep), Err(InvalidRule::TooDeep));
+        let brackets = "[".repeat(40) + &"]".repeat(40);
+        assert!(matches!(rule(&brackets), Err(InvalidRule::Syntax { line: 1, column: 1, .. })));
     }
 }

@@ -25,6 +25,8 @@ pub struct OutcomeDraft {
     pub iteration: u32,
     pub attributes: Attributes,
     pub assigned_variant_id: String,
+    /// What the edge could not convert: reported together with everything else.
+    pub faults: Violations,
 }
 
 /// What an outcome does.
@@ -155,7 +157,7 @@ fn check<'a>(
     experiment: &'a Experiment,
     draft: &'a OutcomeDraft,
 ) -> Result<Checked<'a>, Violations> {
-    let mut bad = Violations::new();
+    let mut bad = draft.faults.clone();
     let unit = bad.check("unit_id", UnitId::parse(&draft.unit_id));
     let event = match draft.event_id.as_str() {
         "" => None,

@@ -10,7 +10,7 @@ use crate::rpc::clock::now;
 use crate::rpc::convert::{assignment, outcome, results};
 use crate::rpc::pb::experimentation_service_server::ExperimentationService;
 use crate::rpc::{pb, status, trace};
-use crate::service::{ResultsRequest, Service, ServiceError};
+use crate::service::{ResultsRequest, Service};
 use crate::telemetry::RpcSpan;
 
 /// Serves `tiebreak.v1.ExperimentationService`.
@@ -67,8 +67,10 @@ impl ExperimentationService for Experimentation {
         request: Request<pb::LogOutcomeRequest>,
     ) -> Result<Response<pb::LogOutcomeResponse>, Status> {
         let span = RpcSpan::of(request.extensions());
-        let draft = outcome::draft(request.into_inner().outcome)
-            .map_err(|bad| status::invalid(below("outcome", bad)))?;
+        let Some(outcome) = request.into_inner().outcome else {
+            return Err(status::invalid(Violations::of("outcome", "must be set")));
+        };
+        let draft = outcome::draft(outcome);
         let receipt = self
             .service
             .log_outcome(&draft)
@@ -85,11 +87,8 @@ impl ExperimentationService for Experimentation {
     ) -> Result<Response<pb::BatchLogOutcomesResponse>, Status> {
         let outcomes = request.into_inner().outcomes;
         outcome::check_batch(&outcomes).map_err(status::invalid)?;
-        let drafts: Vec<_> = outcomes
-            .into_iter()
-            .map(|item| outcome::draft(Some(item)).map_err(ServiceError::invalid_request))
-            .collect();
-        let receipts = self.service.log_outcomes(drafts).await;
+        let drafts: Vec<_> = outcomes.into_iter().map(outcome::draft).collect();
+        let receipts = self.service.log_outcomes(&drafts).await;
         let results = receipts.into_iter().map(outcome::result_to_pb).collect();
         Ok(Response::new(pb::BatchLogOutcomesResponse { results }))
     }
@@ -137,10 +136,4 @@ impl ExperimentationService for Experimentation {
     ) -> Result<Response<Self::WatchResultsStream>, Status> {
         Err(status::not_implemented("WatchResults"))
     }
-}
-
-fn below(prefix: &str, inner: Violations) -> Violations {
-    let mut nested = Violations::new();
-    nested.nest(prefix, inner);
-    nested
 }

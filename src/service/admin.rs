@@ -175,7 +175,9 @@ impl Service {
         now: Timestamp,
     ) -> Result<Experiment, ServiceError> {
         let stored = self.experiment(id).await?;
-        if stored.state != State::Running {
+        // What the transition itself refuses is said first.
+        if stored.state != State::Running && etag.admits(stored.revision) && stored.start(now).is_ok()
+        {
             self.check_layer(&stored).await?;
         }
         self.transition(id, etag, |experiment| experiment.start(now)).await

@@ -55,16 +55,15 @@ impl Service {
         }
     }
 
-    /// Records many outcomes, each for itself; the answers are in the order of the request. One
-    /// that could not even be drafted keeps its error.
+    /// Records many outcomes, each for itself; the answers are in the order of the request.
     pub async fn log_outcomes(
         &self,
-        drafts: Vec<Result<OutcomeDraft, ServiceError>>,
+        drafts: &[OutcomeDraft],
     ) -> Vec<Result<Receipt, ServiceError>> {
         let mut answers: Vec<Option<Result<Receipt, ServiceError>>> = Vec::new();
         let mut parcels = BTreeMap::<ShardKey, Parcel>::new();
-        for (index, draft) in drafts.into_iter().enumerate() {
-            answers.push(match draft.and_then(|draft| self.credit(&draft)) {
+        for (index, draft) in drafts.iter().enumerate() {
+            answers.push(match self.credit(draft) {
                 Err(error) => Some(Err(error)),
                 Ok(Credit::Ignored) => Some(Ok(Receipt::IGNORED)),
                 Ok(Credit::Counts { variant, shard, event }) => {

@@ -8,11 +8,13 @@
               by panicking on what it does not expect"
 )]
 
+mod assign;
 mod command_line;
 mod crash;
 mod demo;
 mod golden_bucket;
 mod http;
+mod outcomes;
 mod program;
 mod replay;
 mod store_contract;

@@ -37,6 +37,8 @@ pub struct Draft {
     pub dimensions: Vec<String>,
     pub telemetry_project: String,
     pub planned_end: Option<Timestamp>,
+    /// What the edge could not convert: reported together with everything else.
+    pub faults: Violations,
 }
 
 /// As the message Variant.
@@ -77,8 +79,8 @@ impl Draft {
     ///
     /// # Errors
     /// All violations, with paths relative to the experiment.
-    pub fn parse(self) -> Result<Definition, Violations> {
-        let mut bad = Violations::new();
+    pub fn parse(mut self) -> Result<Definition, Violations> {
+        let mut bad = std::mem::take(&mut self.faults);
         self.check_texts(&mut bad);
         let id = bad.check("experiment_id", ExperimentId::parse(&self.experiment_id));
         let variants = parse_variants(self.variants, &mut bad);

@@ -17,21 +17,23 @@ use crate::service::EtagCheck;
 
 /// What a request says about an experiment. OUTPUT_ONLY fields are ignored.
 ///
+/// What the domain cannot hold at all (values that are not finite or too deep, times out of range,
+/// unknown enum numbers) is left out and stands among the draft's faults.
+///
 /// # Errors
-/// Violations of what the domain cannot hold at all: values that are not finite or too deep,
-/// times out of range, unknown enum numbers.
+/// A violation when there is no experiment.
 pub(in crate::rpc) fn draft(from: Option<pb::Experiment>) -> Result<Draft, Violations> {
     let Some(from) = from else { return Err(Violations::of("experiment", "must be set")) };
     let mut bad = Violations::new();
     let variants = (0..).zip(from.variants).map(|(i, v)| variant_draft(i, v, &mut bad)).collect();
     let metrics = (0..).zip(from.metrics).map(|(i, m)| metric_draft(i, m, &mut bad)).collect();
     let bucketing = from.bucketing.unwrap_or_default();
-    known("experiment.bucketing.algorithm", bucketing.algorithm, enums::algorithm, &mut bad);
+    known("bucketing.algorithm", bucketing.algorithm, enums::algorithm, &mut bad);
     let planned_end = from
         .planned_end_time
-        .and_then(|time| bad.check("experiment.planned_end_time", value::timestamp(time)));
+        .and_then(|time| bad.check("planned_end_time", value::timestamp(time)));
     let analysis = analysis_draft(from.analysis.unwrap_or_default(), &mut bad);
-    let draft = Draft {
+    Ok(Draft {
         experiment_id: from.experiment_id,
         display_name: from.display_name,
         description: from.description,
@@ -55,8 +57,8 @@ pub(in crate::rpc) fn draft(from: Option<pb::Experiment>) -> Result<Draft, Viola
         dimensions: from.dimensions,
         telemetry_project: from.telemetry.unwrap_or_default().project,
         planned_end,
-    };
-    bad.into_result(draft)
+        faults: bad,
+    })
 }
 
 /// Refuses a number that no value of the enum has: an older server would otherwise silently run
@@ -70,7 +72,7 @@ fn known<T>(field: &str, number: i32, parse: fn(i32) -> Option<T>, bad: &mut Vio
 fn variant_draft(index: usize, from: pb::Variant, bad: &mut Violations) -> VariantDraft {
     let value_size = from.value.as_ref().map_or(0, Message::encoded_len);
     let payload = from.value.and_then(|payload| {
-        bad.check(format!("experiment.variants[{index}].value"), value::value(payload, 0))
+        bad.check(format!("variants[{index}].value"), value::value(payload, 0))
     });
     VariantDraft {
         variant_id: from.variant_id,
@@ -83,7 +85,7 @@ fn variant_draft(index: usize, from: pb::Variant, bad: &mut Violations) -> Varia
 }
 
 fn metric_draft(index: usize, from: pb::Metric, bad: &mut Violations) -> MetricDraft {
-    let path = |field: &str| format!("experiment.metrics[{index}].{field}");
+    let path = |field: &str| format!("metrics[{index}].{field}");
     known(&path("role"), from.role, enums::role, bad);
     known(&path("estimand"), from.estimand, enums::estimand, bad);
     MetricDraft {
@@ -104,8 +106,8 @@ fn metric_draft(index: usize, from: pb::Metric, bad: &mut Violations) -> MetricD
 }
 
 fn analysis_draft(from: pb::AnalysisPlan, bad: &mut Violations) -> AnalysisDraft {
-    known("experiment.analysis.method", from.method, enums::method, bad);
-    known("experiment.analysis.correction", from.correction, enums::correction, bad);
+    known("analysis.method", from.method, enums::method, bad);
+    known("analysis.correction", from.correction, enums::correction, bad);
     AnalysisDraft {
         method: enums::method(from.method),
         alpha: from.alpha,

@@ -10,14 +10,13 @@ use crate::service::{Receipt, ServiceError};
 const BATCH_LIMIT: usize = 1_000;
 
 /// One outcome of a request.
-pub(in crate::rpc) fn draft(from: Option<pb::Outcome>) -> Result<OutcomeDraft, Violations> {
-    let Some(from) = from else { return Err(Violations::of("outcome", "must be set")) };
-    let mut bad = Violations::new();
-    let attributes = bad.check("attributes", value::attributes(from.attributes));
+pub(in crate::rpc) fn draft(from: pb::Outcome) -> OutcomeDraft {
+    let mut faults = Violations::new();
+    let attributes = faults.check("attributes", value::attributes(from.attributes));
     if let Some(time) = from.event_time {
-        bad.check("event_time", value::timestamp(time));
+        faults.check("event_time", value::timestamp(time));
     }
-    bad.into_result(OutcomeDraft {
+    OutcomeDraft {
         experiment_id: from.experiment_id,
         unit_id: from.unit_id,
         values: from.values.into_iter().collect(),
@@ -26,7 +25,8 @@ pub(in crate::rpc) fn draft(from: Option<pb::Outcome>) -> Result<OutcomeDraft, V
         iteration: from.iteration,
         attributes: attributes.unwrap_or_default(),
         assigned_variant_id: from.assigned_variant_id,
-    })
+        faults,
+    }
 }
 
 /// The outcomes of a batch, if there are neither none nor too many.

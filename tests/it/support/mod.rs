@@ -2,6 +2,8 @@
 
 pub(crate) mod events;
 pub(crate) mod redis;
+pub(crate) mod server;
+pub(crate) mod wire;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -14,6 +16,29 @@ use tiebreak::store::embedded::{self, Clock, EmbeddedStore};
 use tiebreak::store::redis::{self as redis_store, RedisStore};
 
 use self::redis::{Persistence, RedisServer};
+
+/// Runs behaviours, `async fn(TestServer)`, over a socket on the stores that people run.
+macro_rules! over_a_socket {
+    ($($behaviour:ident),+ $(,)?) => {
+        $crate::support::over_a_socket_on!(embedded, Embedded, $($behaviour),+);
+        $crate::support::over_a_socket_on!(redis, Redis, $($behaviour),+);
+    };
+}
+
+macro_rules! over_a_socket_on {
+    ($module:ident, $kind:ident, $($behaviour:ident),+) => {
+        mod $module {
+            use $crate::support::server::{StoreKind, TestServer};
+            $(
+                #[tokio::test]
+                async fn $behaviour() {
+                    let server = TestServer::start(StoreKind::$kind).await;
+                    super::$behaviour(server).await;
+                }
+            )+
+        }
+    };
+}
 
 /// Runs behaviours, `async fn(Home)`, on every store.
 macro_rules! on_every_store {
@@ -46,7 +71,9 @@ macro_rules! on_store {
     };
 }
 
-pub(crate) use {on_every_store, on_lasting_stores, on_store};
+pub(crate) use {
+    on_every_store, on_lasting_stores, on_store, over_a_socket, over_a_socket_on,
+};
 
 /// The stores there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
