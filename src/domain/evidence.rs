@@ -68,8 +68,7 @@ impl Evidence {
     pub fn from_columns(columns: &[i64]) -> Self {
         let column = |at: usize| columns.get(at).copied().unwrap_or_default();
         let logarithm = |at| -number(column(at)).max(0.0);
-        let interval =
-            |at| Interval { lower: number(column(at)), upper: -number(column(at + 1)) };
+        let interval = |at| Interval { lower: number(column(at)), upper: -number(column(at + 1)) };
         Self {
             ln_p_value: logarithm(0),
             difference: interval(1),

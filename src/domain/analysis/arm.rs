@@ -114,7 +114,9 @@ impl<'a> Arm<'a> {
             variant: self.variant.clone(),
             moments: self.moments,
             groups: self.rows.len(),
-            estimate: estimate.map(|estimate| estimate.value.to_f64()).or_else(|| self.plain_mean(metric)),
+            estimate: estimate
+                .map(|estimate| estimate.value.to_f64())
+                .or_else(|| self.plain_mean(metric)),
             standard_error: estimate.map(|estimate| estimate.standard_error),
             interval: estimate.and_then(|estimate| interval(estimate, level(plan))),
             quantiles: quantiles.collect(),
@@ -156,9 +158,11 @@ fn rows(tally: &Tally, metric: &Metric, variant: &VariantId) -> Vec<CovariateRow
         .filter_map(|(group, (denominator, numerator))| {
             let outcome = Row { denominator: denominator?, numerator: numerator.sum };
             let covariate = covariates.as_ref().and_then(|rows| rows.get(group));
-            let covariate = covariate.map_or(Row { denominator: Dd::ZERO, numerator: Dd::ZERO }, |row| {
-                Row { denominator: Dd::from_i64(row.count), numerator: row.sum }
-            });
+            let covariate =
+                covariate.map_or(Row { denominator: Dd::ZERO, numerator: Dd::ZERO }, |row| Row {
+                    denominator: Dd::from_i64(row.count),
+                    numerator: row.sum,
+                });
             Some(CovariateRow { outcome, covariate })
         })
         .collect()

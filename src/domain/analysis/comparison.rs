@@ -121,13 +121,15 @@ pub(super) fn compare(
     let lift = contest.estimates.and_then(|(c, t)| Lift::new(&c, &t).ok());
     let rule = rule(plan, contest);
     let look = look(contest);
-    let seen = known.and(this_look(plan, metric, contest, rule.as_ref(), look.as_ref(), lift.as_ref()));
+    let seen =
+        known.and(this_look(plan, metric, contest, rule.as_ref(), look.as_ref(), lift.as_ref()));
     let sequential = look.map(|look| SequentialReading {
         p_value: seen.ln_p_value.exp().max(f64::MIN_POSITIVE),
         interval: reading_interval(seen.difference, rule.as_ref(), &look, level),
     });
     let fixed_interval = fixed.and_then(|t| ConfidenceInterval::finite(t.interval(level), level));
-    let fixed_lift = lift.as_ref().and_then(|lift| fieller(lift, lift.critical_value(level)?, level));
+    let fixed_lift =
+        lift.as_ref().and_then(|lift| fieller(lift, lift.critical_value(level)?, level));
     let guardrail = guardrail(metric);
     let fixed_guardrail = contest
         .estimates
@@ -342,7 +344,8 @@ fn verdict(plan: &AnalysisPlan, metric: &Metric, comparison: &Comparison) -> Ver
         (Some(_), Some(difference)) if comparison.significant => {
             let interval = comparison.difference_interval.map(|interval| interval.bounds);
             // The interval of all looks knows the sign better than the difference of today.
-            let rose = interval.filter(|i| !i.contains(0.0)).map_or(difference > 0.0, |i| i.lower > 0.0);
+            let rose =
+                interval.filter(|i| !i.contains(0.0)).map_or(difference > 0.0, |i| i.lower > 0.0);
             match (metric.direction, rose) {
                 (Direction::Increase, true) | (Direction::Decrease, false) => Verdict::Better,
                 (Direction::Increase, false) | (Direction::Decrease, true) => Verdict::Worse,

@@ -85,11 +85,9 @@ fn of_quantile<'a>(
         in_outcomes: true,
         estimates: both.as_ref().ok().map(|(control, treatment)| (control.arm(), treatment.arm())),
         variance_reduction: None,
-        design_effects: both
-            .ok()
-            .map(|(control, treatment)| {
-                (control.design_effect.factor, treatment.design_effect.factor)
-            }),
+        design_effects: both.ok().map(|(control, treatment)| {
+            (control.design_effect.factor, treatment.design_effect.factor)
+        }),
     }
 }
 

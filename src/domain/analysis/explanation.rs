@@ -2,7 +2,7 @@
 
 use crate::domain::analysis::recommendation::{Guardrails, Primary, Sample, Situation};
 use crate::domain::analysis::{
-    Comparison, ConfidenceInterval, MetricResult, Recommendation, Verdict, VariantExposure,
+    Comparison, ConfidenceInterval, MetricResult, Recommendation, VariantExposure, Verdict,
 };
 use crate::domain::experiment::{Experiment, Method};
 use crate::domain::metric::{Kind, Metric, Role};

@@ -128,8 +128,7 @@ pub fn analyse(
     correction::adjust(&experiment.definition.analysis, &mut metrics);
     comparison::judge(experiment, &mut metrics);
     let progress = progress(experiment, &exposures);
-    let situation =
-        recommendation::Situation::of(experiment, &sample_ratio, &metrics, progress);
+    let situation = recommendation::Situation::of(experiment, &sample_ratio, &metrics, progress);
     let recommendation = situation.decide();
     let explanations =
         explanation::explain(experiment, &situation, &recommendation, &metrics, &exposures);
@@ -182,7 +181,9 @@ impl Look<'_> {
             .collect();
         let mut comparisons = Vec::new();
         if let Some((control, treatments)) = arms.split_first() {
-            for contest in treatments.iter().flat_map(|t| contest::between(plan, metric, control, t)) {
+            for contest in
+                treatments.iter().flat_map(|t| contest::between(plan, metric, control, t))
+            {
                 let row = contest.row();
                 let known = self.tally.evidence(&row);
                 let (comparison, seen) = comparison::compare(plan, metric, &contest, known);

@@ -244,8 +244,7 @@ mod tests {
 
     const PRIMARIES: [Primary; 5] =
         [Primary::TooEarly, Primary::Better, Primary::Worse, Primary::Open, Primary::NoEffect];
-    const GUARDRAILS: [Guardrails; 3] =
-        [Guardrails::Held, Guardrails::Open, Guardrails::Violated];
+    const GUARDRAILS: [Guardrails; 3] = [Guardrails::Held, Guardrails::Open, Guardrails::Violated];
     const SAMPLES: [Sample; 3] = [Sample::Unplanned, Sample::Collecting, Sample::Complete];
 
     #[test]
@@ -267,9 +266,8 @@ mod tests {
     fn every_case_of_one_treatment_is_decided_on_purpose() {
         use Guardrails::{Held, Open as Unshown, Violated};
         for sample in SAMPLES {
-            let decide = |primary, guardrails| {
-                decide(Method::Sequential, sample, one(primary, guardrails))
-            };
+            let decide =
+                |primary, guardrails| decide(Method::Sequential, sample, one(primary, guardrails));
             assert_eq!(decide(Primary::Better, Held), Recommendation::Ship(id("b")));
             assert_eq!(decide(Primary::Better, Unshown), Recommendation::Continue);
             for primary in PRIMARIES {

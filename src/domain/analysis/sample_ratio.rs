@@ -42,5 +42,9 @@ pub(super) fn check(
     let surprise = number(seen.max(known)).max(0.0);
     let sequential_p_value = look.map(|_| (-surprise).exp().max(f64::MIN_POSITIVE));
     let alpha = experiment.definition.analysis.srm_alpha;
-    SampleRatio { test, sequential_p_value, mismatch: sequential_p_value.is_some_and(|p| p < alpha) }
+    SampleRatio {
+        test,
+        sequential_p_value,
+        mismatch: sequential_p_value.is_some_and(|p| p < alpha),
+    }
 }

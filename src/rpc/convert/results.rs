@@ -1,8 +1,8 @@
 //! Results out. What the domain leaves undefined stays unset.
 
 use crate::domain::analysis::{
-    Comparison, ConfidenceInterval, MetricResult, QuantileEstimate, Recommendation, Results, SampleRatio,
-    VariantExposure, VariantStatistics,
+    Comparison, ConfidenceInterval, MetricResult, QuantileEstimate, Recommendation, Results,
+    SampleRatio, VariantExposure, VariantStatistics,
 };
 use crate::domain::experiment::Timestamp;
 use crate::rpc::convert::{enums, value};

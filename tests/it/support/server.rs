@@ -89,8 +89,12 @@ impl TestServer {
         ExperimentationServiceClient::new(self.channel()).max_decoding_message_size(64 << 20)
     }
 
-    pub(crate) async fn create(&self, experiment: pb::Experiment) -> Result<pb::Experiment, Status> {
-        let request = pb::CreateExperimentRequest { experiment: Some(experiment), validate_only: false };
+    pub(crate) async fn create(
+        &self,
+        experiment: pb::Experiment,
+    ) -> Result<pb::Experiment, Status> {
+        let request =
+            pb::CreateExperimentRequest { experiment: Some(experiment), validate_only: false };
         let answer = self.admin().create_experiment(request).await?;
         Ok(answer.into_inner().experiment.unwrap())
     }
@@ -129,12 +133,14 @@ impl TestServer {
     }
 
     pub(crate) async fn start_experiment(&self, id: &str) -> Result<pb::Experiment, Status> {
-        let request = pb::StartExperimentRequest { experiment_id: id.to_owned(), etag: String::new() };
+        let request =
+            pb::StartExperimentRequest { experiment_id: id.to_owned(), etag: String::new() };
         Ok(self.admin().start_experiment(request).await?.into_inner().experiment.unwrap())
     }
 
     pub(crate) async fn pause(&self, id: &str) -> Result<pb::Experiment, Status> {
-        let request = pb::PauseExperimentRequest { experiment_id: id.to_owned(), etag: String::new() };
+        let request =
+            pb::PauseExperimentRequest { experiment_id: id.to_owned(), etag: String::new() };
         Ok(self.admin().pause_experiment(request).await?.into_inner().experiment.unwrap())
     }
 
@@ -174,7 +180,10 @@ impl TestServer {
         .await
     }
 
-    pub(crate) async fn assign_with(&self, request: pb::AssignRequest) -> Result<pb::Assignment, Status> {
+    pub(crate) async fn assign_with(
+        &self,
+        request: pb::AssignRequest,
+    ) -> Result<pb::Assignment, Status> {
         Ok(self.data().assign(request).await?.into_inner().assignment.unwrap())
     }
 
