@@ -288,8 +288,10 @@ mod tests {
         let openings = ["(", "!", "-", "[", "!-", "!(", "-(", "{1:", "1?1:", "[1].map(a,", "a("];
         sources.extend(openings.map(|part| fill(part, "", "")));
         sources.extend(openings.map(|part| fill(part, "unit_id", "")));
-        sources.extend([("(", ")"), ("[", "]"), ("!(", ")"), ("{1:", "}"), ("[1].map(a,", ")")]
-            .map(|(part, end)| fill(part, "1", end)));
+        sources.extend(
+            [("(", ")"), ("[", "]"), ("!(", ")"), ("{1:", "}"), ("[1].map(a,", ")")]
+                .map(|(part, end)| fill(part, "1", end)),
+        );
         let try_all = move || {
             let unit = UnitId::parse("user-7").unwrap();
             for source in sources {

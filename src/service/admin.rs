@@ -176,7 +176,9 @@ impl Service {
     ) -> Result<Experiment, ServiceError> {
         let stored = self.experiment(id).await?;
         // What the transition itself refuses is said first.
-        if stored.state != State::Running && etag.admits(stored.revision) && stored.start(now).is_ok()
+        if stored.state != State::Running
+            && etag.admits(stored.revision)
+            && stored.start(now).is_ok()
         {
             self.check_layer(&stored).await?;
         }

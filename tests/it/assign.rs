@@ -53,8 +53,9 @@ async fn two_arms_are_the_classic_rule() {
 async fn a_unit_in_the_experiment_learns_what_to_serve_and_to_report() {
     let server = memory().await;
     let mut experiment = wire::experiment("models");
-    experiment.variants[1].value = wire::attributes(&[("model", wire::text("v2"))])
-        .map(|record| prost_types::Value { kind: Some(prost_types::value::Kind::StructValue(record)) });
+    experiment.variants[1].value = wire::attributes(&[("model", wire::text("v2"))]).map(|record| {
+        prost_types::Value { kind: Some(prost_types::value::Kind::StructValue(record)) }
+    });
     let treatment = experiment.variants[1].value.clone();
     server.run(experiment).await;
     let got = server.assign("models", &wire::unit("models", true)).await.unwrap();
@@ -145,9 +146,8 @@ async fn exposures_reach_the_results_unless_deferred() {
     }
     // The queue is in order: with control's exposure all earlier ones would be there.
     server.assign("exposed", &wire::unit("exposed", false)).await.unwrap();
-    let results = server
-        .results_when("exposed", |results| wire::exposure(results, "control").0 == 1)
-        .await;
+    let results =
+        server.results_when("exposed", |results| wire::exposure(results, "control").0 == 1).await;
     assert_eq!(wire::exposure(&results, "treatment"), (1, 0, 0));
     // The first outcome of the deferred unit brings its exposure.
     let outcome = wire::outcome("exposed", &treated[1], &[("solved", 1.0)]);

@@ -8,10 +8,15 @@
               by panicking on what it does not expect"
 )]
 
+mod admin;
 mod assign;
+mod errors;
 mod golden_bucket;
+mod health;
 mod http;
 mod outcomes;
+mod results;
+mod shutdown;
 mod store_contract;
 mod support;
 mod telemetry;

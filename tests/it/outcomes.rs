@@ -53,10 +53,7 @@ async fn an_event_id_counts_once(server: TestServer) {
     assert_eq!(server.log(first.clone()).await.unwrap(), counted("treatment"));
     let repeated = pb::OutcomeReceipt { duplicate: true, ..counted("treatment") };
     // Also with other values: the first one stands.
-    let changed = pb::Outcome {
-        values: [("cost".to_owned(), 99.0)].into(),
-        ..first.clone()
-    };
+    let changed = pb::Outcome { values: [("cost".to_owned(), 99.0)].into(), ..first.clone() };
     for again in [first.clone(), changed, first.clone()] {
         assert_eq!(server.log(again).await.unwrap(), repeated);
     }
@@ -64,7 +61,8 @@ async fn an_event_id_counts_once(server: TestServer) {
         pb::Outcome { event_id: "trace-2".to_owned(), ..first.clone() },
         pb::Outcome { event_id: "trace-2".to_owned(), ..first },
     ]);
-    let duplicates: Vec<_> = twice.await.unwrap().into_iter().map(|r| receipt(r).duplicate).collect();
+    let duplicates: Vec<_> =
+        twice.await.unwrap().into_iter().map(|r| receipt(r).duplicate).collect();
     assert_eq!(duplicates, [false, true]);
     let results = server.results("once").await;
     assert_eq!(exposure(&results, "treatment"), (1, 2, 0));
@@ -217,14 +215,11 @@ async fn an_older_iteration_keeps_its_outcomes(server: TestServer) {
     let units = wire::units("reweighed", true, 2);
     let early = outcome("reweighed", &units[0], &[("solved", 1.0)]);
     server.log(early).await.unwrap();
-    experiment.variants = vec![
-        wire::variant("control", 0, true),
-        wire::variant("treatment", 10_000, false),
-    ];
+    experiment.variants =
+        vec![wire::variant("control", 0, true), wire::variant("treatment", 10_000, false)];
     let updated = server.replace(experiment, &["variants"]).await.unwrap();
     assert!(updated.new_iteration);
-    let late =
-        pb::Outcome { iteration: 1, ..outcome("reweighed", &units[1], &[("solved", 1.0)]) };
+    let late = pb::Outcome { iteration: 1, ..outcome("reweighed", &units[1], &[("solved", 1.0)]) };
     assert_eq!(server.log(late).await.unwrap(), counted("treatment"));
     let control = unit("reweighed", false);
     let moved = outcome("reweighed", &control, &[("solved", 0.0)]);

@@ -71,9 +71,7 @@ macro_rules! on_store {
     };
 }
 
-pub(crate) use {
-    on_every_store, on_lasting_stores, on_store, over_a_socket, over_a_socket_on,
-};
+pub(crate) use {on_every_store, on_lasting_stores, on_store, over_a_socket, over_a_socket_on};
 
 /// The stores there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -41,12 +41,18 @@ impl TestServer {
 
     /// On what an earlier server left in `home`.
     pub(crate) async fn start_in(home: Home) -> Self {
+        Self::start_with(home, |_| {}).await
+    }
+
+    /// With other settings than those of a local server.
+    pub(crate) async fn start_with(home: Home, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings::local(match home.kind {
             StoreKind::Memory => StoreLocation::Memory,
             StoreKind::Embedded => StoreLocation::Embedded(home.directory.path().join("store")),
             StoreKind::Redis => StoreLocation::Redis(home.server.as_ref().unwrap().url()),
         });
         settings.redis_prefix = home.prefix.clone().try_into().unwrap();
+        change(&mut settings);
         let listeners = Listeners::bind(&settings).await.unwrap();
         let (grpc, http) = listeners.addresses().unwrap();
         let (stop, stopping) = oneshot::channel::<()>();
@@ -89,8 +95,12 @@ impl TestServer {
         ExperimentationServiceClient::new(self.channel()).max_decoding_message_size(64 << 20)
     }
 
-    pub(crate) async fn create(&self, experiment: pb::Experiment) -> Result<pb::Experiment, Status> {
-        let request = pb::CreateExperimentRequest { experiment: Some(experiment), validate_only: false };
+    pub(crate) async fn create(
+        &self,
+        experiment: pb::Experiment,
+    ) -> Result<pb::Experiment, Status> {
+        let request =
+            pb::CreateExperimentRequest { experiment: Some(experiment), validate_only: false };
         let answer = self.admin().create_experiment(request).await?;
         Ok(answer.into_inner().experiment.unwrap())
     }
@@ -129,12 +139,14 @@ impl TestServer {
     }
 
     pub(crate) async fn start_experiment(&self, id: &str) -> Result<pb::Experiment, Status> {
-        let request = pb::StartExperimentRequest { experiment_id: id.to_owned(), etag: String::new() };
+        let request =
+            pb::StartExperimentRequest { experiment_id: id.to_owned(), etag: String::new() };
         Ok(self.admin().start_experiment(request).await?.into_inner().experiment.unwrap())
     }
 
     pub(crate) async fn pause(&self, id: &str) -> Result<pb::Experiment, Status> {
-        let request = pb::PauseExperimentRequest { experiment_id: id.to_owned(), etag: String::new() };
+        let request =
+            pb::PauseExperimentRequest { experiment_id: id.to_owned(), etag: String::new() };
         Ok(self.admin().pause_experiment(request).await?.into_inner().experiment.unwrap())
     }
 
@@ -174,7 +186,10 @@ impl TestServer {
         .await
     }
 
-    pub(crate) async fn assign_with(&self, request: pb::AssignRequest) -> Result<pb::Assignment, Status> {
+    pub(crate) async fn assign_with(
+        &self,
+        request: pb::AssignRequest,
+    ) -> Result<pb::Assignment, Status> {
         Ok(self.data().assign(request).await?.into_inner().assignment.unwrap())
     }
 
