@@ -59,7 +59,7 @@ pub struct ServeArgs {
     /// Into how many shards the counters of a new experiment are spread: a power of two up to 64.
     #[arg(long, env = "TIEBREAK_SHARDS", default_value = "1", value_name = "N", value_parser = shards)]
     shards: ShardCount,
-    /// Where traces go: an OTLP/gRPC collector, for instance http://localhost:4317.
+    /// Where traces go: an OTLP/gRPC collector, for instance `http://localhost:4317`.
     #[arg(long, env = "TIEBREAK_OTLP_ENDPOINT", value_name = "URL")]
     otlp_endpoint: Option<String>,
     /// The project that traces without a caller's trace are filed under.
@@ -76,7 +76,7 @@ pub struct ServeArgs {
     /// How a log line looks.
     #[arg(long, env = "TIEBREAK_LOG_FORMAT", default_value = "human")]
     log_format: LogStyle,
-    /// Which log lines are written, in the syntax of RUST_LOG.
+    /// Which log lines are written, in the syntax of `RUST_LOG`.
     #[arg(long, env = "TIEBREAK_LOG_FILTER", default_value = "info", value_name = "FILTER")]
     log_filter: String,
     /// How long a shutdown waits for calls in flight.
@@ -246,12 +246,9 @@ pub enum ConfigError {
 ///
 /// # Errors
 /// [`ConfigError`].
-pub fn with_file(
-    command: Command,
-    arguments: &[OsString],
-    variable: impl Fn(&str) -> Option<OsString>,
-) -> Result<Command, ConfigError> {
-    let Some(path) = file_named(arguments).or_else(|| variable(CONFIG_VARIABLE)) else {
+pub fn with_file(command: Command, arguments: &[OsString]) -> Result<Command, ConfigError> {
+    #[expect(clippy::disallowed_methods, reason = "the file is needed before clap reads the rest")]
+    let Some(path) = file_named(arguments).or_else(|| std::env::var_os(CONFIG_VARIABLE)) else {
         return Ok(command);
     };
     let path = PathBuf::from(path);

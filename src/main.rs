@@ -25,8 +25,7 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
-    let variable = |name: &str| std::env::var_os(name);
-    let command = match config::with_file(Tiebreak::command(), &arguments, variable) {
+    let command = match config::with_file(Tiebreak::command(), &arguments) {
         Ok(command) => command,
         Err(error) => return failed(&error, 2),
     };

@@ -97,27 +97,21 @@ fn find_field_faults(
     path: &str,
     faults: &mut Vec<String>,
 ) {
-    let own_message = match field.kind() {
-        Kind::Message(inner) if inner.package_name() == "tiebreak.v1" && !field.is_map() => {
-            Some(inner)
+    let kind = field.kind();
+    let message = kind.as_message().filter(|_| !field.is_map());
+    let own_message = message.filter(|message| message.package_name() == "tiebreak.v1");
+    if let (Some(inner), true, Some(items)) = (own_message, field.is_list(), value.as_array()) {
+        for (index, item) in items.iter().enumerate() {
+            find_faults(inner, item, &format!("{path}[{index}]"), faults);
         }
-        _ => None,
-    };
-    match (own_message, value) {
-        (Some(inner), Value::Array(items)) if field.is_list() => {
-            for (index, item) in items.iter().enumerate() {
-                find_faults(&inner, item, &format!("{path}[{index}]"), faults);
-            }
-        }
-        (Some(inner), Value::Object(_)) if !field.is_list() => {
-            find_faults(&inner, value, path, faults);
-        }
-        _ => {
-            let alone = Map::from_iter([(field.name().to_owned(), value.clone())]);
-            if let Err(cause) = read(owner, Value::Object(alone)) {
-                faults.push(format!("{path}: {}", explain(field, &cause)));
-            }
-        }
+        return;
+    }
+    if let (Some(inner), false, true) = (own_message, field.is_list(), value.is_object()) {
+        return find_faults(inner, value, path, faults);
+    }
+    let alone = Map::from_iter([(field.name().to_owned(), value.clone())]);
+    if let Err(cause) = read(owner, Value::Object(alone)) {
+        faults.push(format!("{path}: {}", explain(field, &cause)));
     }
 }
 

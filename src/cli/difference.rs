@@ -49,7 +49,7 @@ pub(super) fn definition(value: &Value) -> Value {
             })
             .collect(),
         Value::Array(items) => items.iter().map(definition).collect(),
-        other => other.clone(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
     }
 }
 

@@ -82,9 +82,16 @@ fn refused(f: &mut fmt::Formatter<'_>, attempt: &str, status: &Status) -> fmt::R
     let reason = status
         .get_details_error_info()
         .map_or_else(|| format!("{:?}", status.code()), |info| info.reason);
-    write!(f, "cannot {attempt}: {} ({reason})", status.message().trim_end_matches('.'))?;
     let violations = status.get_details_bad_request().map(|bad| bad.field_violations);
-    for violation in violations.unwrap_or_default() {
+    let violations = violations.unwrap_or_default();
+    // The message of a status repeats its violations for those who read nothing else.
+    let summary = match violations.len() {
+        0 => status.message().trim_end_matches('.').to_owned(),
+        1 => "one field is at fault".to_owned(),
+        several => format!("{several} fields are at fault"),
+    };
+    write!(f, "cannot {attempt}: {summary} ({reason})")?;
+    for violation in violations {
         write!(f, "\n  {}: {}", violation.field, violation.description)?;
     }
     Ok(())
@@ -106,10 +113,11 @@ mod tests {
         );
         details.add_bad_request_violation("variants", "weights sum to 9,999");
         details.add_bad_request_violation("metrics[1].kind", "is required");
-        let status = Status::with_error_details(Code::InvalidArgument, "2 faults.", details);
+        let status =
+            Status::with_error_details(Code::InvalidArgument, "variants: weights ...", details);
         assert_eq!(
             Error::call("create experiment x")(status).to_string(),
-            "cannot create experiment x: 2 faults (INVALID_EXPERIMENT)\n  \
+            "cannot create experiment x: 2 fields are at fault (INVALID_EXPERIMENT)\n  \
              variants: weights sum to 9,999\n  metrics[1].kind: is required"
         );
     }

@@ -4,7 +4,9 @@
 use std::env;
 use std::io::{IsTerminal, stdout};
 
-use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, TableStyle, presets};
+use comfy_table::{
+    Attribute, Cell, Color, ContentArrangement, LineStyle, Table, TableStyle, presets,
+};
 
 /// Colours and width of the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +34,9 @@ pub(super) enum Tone {
     Faint,
 }
 
-const STYLE: TableStyle = presets::UTF8_HORIZONTAL_ONLY;
+/// Rows of several lines need a rule between them.
+const RULED: TableStyle = presets::UTF8_HORIZONTAL_ONLY;
+const PLAIN: TableStyle = presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none());
 
 impl Layout {
     /// Neither colours nor a width: for files, pipes and tests.
@@ -43,6 +47,10 @@ impl Layout {
 
     /// As stdout is: colours on a terminal, unless `NO_COLOR` is set (<https://no-color.org>).
     #[must_use]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a convention of all programs on a terminal, not a setting of this one"
+    )]
     pub fn of_stdout() -> Self {
         let terminal = stdout().is_terminal();
         let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -51,10 +59,19 @@ impl Layout {
         Self { colour: terminal && !refused, width }
     }
 
-    /// An empty table in the house's style.
-    pub(super) fn table(self) -> Table {
+    /// An empty table whose rows have several lines.
+    pub(super) fn ruled_table(self) -> Table {
+        self.table(RULED)
+    }
+
+    /// An empty table whose rows have one line.
+    pub(super) fn plain_table(self) -> Table {
+        self.table(PLAIN)
+    }
+
+    fn table(self, style: TableStyle) -> Table {
         let mut table = Table::new();
-        table.load_style(STYLE).force_no_tty();
+        table.load_style(style).force_no_tty();
         if self.colour {
             table.enforce_styling();
         }
@@ -99,7 +116,7 @@ mod tests {
     fn a_plain_page_has_no_escape_codes() {
         let plain = Layout::plain();
         assert_eq!(plain.paint("better", Tone::Good), "better");
-        let mut table = plain.table();
+        let mut table = plain.ruled_table();
         table.add_row(vec![cell("worse", Tone::Bad)]);
         assert!(!table.to_string().contains('\u{1b}'));
     }
@@ -107,7 +124,7 @@ mod tests {
     #[test]
     fn a_coloured_page_has_them_whatever_stdout_is() {
         let layout = Layout { colour: true, width: Some(80) };
-        let mut table = layout.table();
+        let mut table = layout.plain_table();
         table.add_row(vec![cell("worse", Tone::Bad)]);
         assert!(table.to_string().contains('\u{1b}'));
         assert!(layout.paint("x", Tone::Strong).ends_with("\u{1b}[0m"));

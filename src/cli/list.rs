@@ -106,7 +106,7 @@ fn table(experiments: &[Experiment], layout: Layout) -> String {
     if experiments.is_empty() {
         return "No experiments.\n".to_owned();
     }
-    let mut table = layout.table();
+    let mut table = layout.plain_table();
     let names = ["Experiment", "State", "Split", "Primary metric", "Owner", "Started"];
     table.set_header(names.map(|name| cell(name, Tone::Strong)));
     for experiment in experiments {

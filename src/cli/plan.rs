@@ -1,5 +1,6 @@
 //! `plan`: how many units a test needs, in plain words.
 
+use std::fmt::Write as _;
 use std::io::Write;
 
 use clap::Args;
@@ -100,21 +101,23 @@ fn told(answer: &PlanSampleSizeResponse, options: &Options) -> String {
         let each = if options.treatments > 1 { "each treatment" } else { "the treatment" };
         format!("{control} units in control and {treatment} in {each}, {total} in all.\n")
     };
-    text.push_str(&format!(
-        "  power {}, effect size {:.4} (Cohen's d), fixed horizon: one look, when all are in\n",
+    let _ = writeln!(
+        text,
+        "  power {}, effect size {:.4} (Cohen's d), fixed horizon: one look, when all are in",
         figures::percent(answer.achieved_power),
         answer.effect_size,
-    ));
+    );
     if answer.design_effect > 1.0 {
-        text.push_str(&format!(
-            "  design effect {:.2}: outcomes of one unit are alike and count for less\n",
+        let _ = writeln!(
+            text,
+            "  design effect {:.2}: outcomes of one unit are alike and count for less",
             answer.design_effect
-        ));
+        );
     }
     if let Some(duration) = &answer.expected_duration {
         // Whole days, rounded up: a test ends after a day, not within one.
         let days = (duration.seconds + 86_399) / 86_400;
-        text.push_str(&format!("  about {} at that pace\n", figures::counted(days, "day")));
+        let _ = writeln!(text, "  about {} at that pace", figures::counted(days, "day"));
     }
     text
 }

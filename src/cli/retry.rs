@@ -1,5 +1,6 @@
 //! When to try again and after how long. Pure; the callers sleep.
 
+use std::error::Error;
 use std::time::Duration;
 
 use tonic::{Code, Status};
@@ -30,7 +31,7 @@ impl Backoff {
 
     /// As [`Self::wait`] for a failed call; none also when trying again cannot help.
     pub(super) fn wait_after(&mut self, status: &Status) -> Option<Duration> {
-        if !is_transient(status.code()) {
+        if !is_transient(status.code()) && !is_lost(status) {
             return None;
         }
         self.wait(status.get_details_retry_info().and_then(|info| info.retry_delay))
@@ -41,6 +42,12 @@ impl Backoff {
 /// only calls that are safe to repeat may rely on this.
 pub(super) fn is_transient(code: Code) -> bool {
     matches!(code, Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded)
+}
+
+/// Whether the connection broke and the answer with it: a status from the server has no cause here,
+/// one that this side made up has. Its code says little; tonic makes most of them UNKNOWN.
+fn is_lost(status: &Status) -> bool {
+    status.source().is_some()
 }
 
 #[cfg(test)]
@@ -65,6 +72,14 @@ mod tests {
         let details = ErrorDetails::with_retry_info(Some(asked));
         let status = Status::with_error_details(Code::ResourceExhausted, "full", details);
         assert_eq!(Backoff::default().wait_after(&status), Some(asked));
+    }
+
+    #[test]
+    fn a_broken_connection_is_worth_another_try() {
+        let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        let status = Status::from_error(Box::new(broken));
+        assert_eq!(Backoff::default().wait_after(&status), Some(FIRST));
+        assert_eq!(Backoff::default().wait_after(&Status::unknown("the server says so")), None);
     }
 
     #[test]

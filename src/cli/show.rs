@@ -36,7 +36,10 @@ pub(super) async fn run(options: &Options, out: &mut dyn Write) -> Result<(), Er
     let client = options.connection.open().await?;
     let experiment = results::experiment(&client, &options.experiment).await?;
     let text = match options.output {
-        Form::Yaml => yaml::to_yaml(&wire::to_json("Experiment", &experiment, Names::Proto)?),
+        Form::Yaml => {
+            let value = wire::to_json("Experiment", &experiment, Names::Proto)?;
+            yaml::to_yaml(&value, Some(&wire::descriptor("Experiment")?))
+        }
         Form::Json => wire::to_json_text("Experiment", &experiment)?,
     };
     write!(out, "{text}")?;

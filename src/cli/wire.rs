@@ -31,7 +31,10 @@ pub(super) fn to_json(name: &str, message: &impl Message, names: Names) -> Resul
         |cause: &dyn std::fmt::Display| Error::Input(format!("cannot show the {name}: {cause}"));
     let mut dynamic = DynamicMessage::new(descriptor(name)?);
     dynamic.transcode_from(message).map_err(|cause| damaged(&cause))?;
-    let options = SerializeOptions::new().use_proto_field_name(names == Names::Proto);
+    let people = names == Names::Proto;
+    // Programs read 64-bit integers as strings, because JavaScript's numbers end at 2^53.
+    let options =
+        SerializeOptions::new().use_proto_field_name(people).stringify_64_bit_integers(!people);
     dynamic
         .serialize_with_options(serde_json::value::Serializer, &options)
         .map_err(|cause| damaged(&cause))

@@ -15,9 +15,14 @@
 //! | `q/{variant}/{metric}/{page}` | bin of the page x block | counts of the quantile sketch |
 //! | `c/{variant}/{covariate}` | group | units that brought the covariate |
 //! | `x/{variant}/{limb}/{covariate}` | group | one limb of the covariate's sum |
+//! | `m/{variant}/{metric}/{quantile}` | see [`Evidence`] | maxima: what all looks so far showed |
+//! | `m/~split` | 0 | maximum: evidence against the split |
 //!
 //! Count and sum of a variant are sums over its groups and stand nowhere else. A limb grows by
-//! less than 1e9 per outcome, so no counter overflows before 9.2e9 outcomes.
+//! less than 1e9 per outcome, so no counter overflows before 9.2e9 outcomes. Rows of maxima are no
+//! counters: they grow by comparison, and live in shard 0.
+//!
+//! [`Evidence`]: crate::domain::evidence::Evidence
 
 use std::fmt;
 
@@ -33,7 +38,7 @@ pub const BLOCKS: u32 = 64;
 pub const PAGE_BINS: u16 = 32;
 
 /// Name of a row of counters; see the table above.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[expect(missing_docs, reason = "the table above says what each is")]
 pub enum Row<'a> {
     Exposures { variant: &'a VariantId },
@@ -44,6 +49,8 @@ pub enum Row<'a> {
     Bins { variant: &'a VariantId, metric: &'a MetricId, page: u16 },
     CovariateCounts { variant: &'a VariantId, covariate: &'a str },
     CovariateSums { variant: &'a VariantId, covariate: &'a str, limb: i32 },
+    Evidence { variant: &'a VariantId, metric: &'a MetricId, quantile: Option<f64> },
+    SplitEvidence,
 }
 
 impl fmt::Display for Row<'_> {
@@ -60,6 +67,13 @@ impl fmt::Display for Row<'_> {
             Self::CovariateSums { variant, covariate, limb } => {
                 write!(f, "x/{variant}/{limb}/{covariate}")
             }
+            Self::Evidence { variant, metric, quantile: Some(order) } => {
+                write!(f, "m/{variant}/{metric}/{order}")
+            }
+            Self::Evidence { variant, metric, quantile: None } => {
+                write!(f, "m/{variant}/{metric}/-")
+            }
+            Self::SplitEvidence => f.write_str("m/~split"),
         }
     }
 }
@@ -73,6 +87,8 @@ pub(crate) enum Spread {
     Blocks,
     /// Every shard keeps a part of each column.
     Totals,
+    /// Not a counter: the larger of two values, wherever they are kept.
+    Maxima,
 }
 
 impl Spread {
@@ -82,6 +98,7 @@ impl Spread {
             [b'e' | b'n' | b's' | b'c' | b'x', b'/', ..] => Some(Self::Groups),
             [b'q', b'/', ..] => Some(Self::Blocks),
             [b'o' | b'k', b'/', ..] => Some(Self::Totals),
+            [b'm', b'/', ..] => Some(Self::Maxima),
             _ => None,
         }
     }
@@ -218,6 +235,9 @@ mod tests {
             (Row::Bins { variant, metric, page: 3 }, "q/v/m/3", Spread::Blocks),
             (Row::CovariateCounts { variant, covariate }, "c/v/a/b", Spread::Groups),
             (Row::CovariateSums { variant, covariate, limb: 0 }, "x/v/0/a/b", Spread::Groups),
+            (Row::Evidence { variant, metric, quantile: None }, "m/v/m/-", Spread::Maxima),
+            (Row::Evidence { variant, metric, quantile: Some(0.95) }, "m/v/m/0.95", Spread::Maxima),
+            (Row::SplitEvidence, "m/~split", Spread::Maxima),
         ];
         for (row, name, spread) in rows {
             assert_eq!(row.to_string(), name);

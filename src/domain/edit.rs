@@ -146,6 +146,7 @@ impl From<&AnalysisPlan> for AnalysisDraft {
             power: Some(plan.power),
             min_detectable_effect: plan.min_detectable_effect,
             planned_units: plan.planned_units.and_then(|units| i64::try_from(units).ok()),
+            planned_outcomes_per_unit: Some(plan.planned_outcomes_per_unit),
             correction: Some(plan.correction),
             srm_alpha: Some(plan.srm_alpha),
             groups: Some(plan.groups.get()),

@@ -118,6 +118,8 @@ pub struct AnalysisPlan {
     pub min_detectable_effect: Option<f64>,
     /// Units that the plan asks for in all.
     pub planned_units: Option<u64>,
+    /// How many outcomes a unit is planned to bring, at least 1.
+    pub planned_outcomes_per_unit: f64,
     /// For several comparisons.
     pub correction: Correction,
     /// p-value below which the split is declared broken.

@@ -2,7 +2,7 @@
 //! record before to the record after; the service stores the result if nobody was faster.
 
 use crate::domain::experiment::{
-    Definition, Experiment, Iteration, Layout, Revision, ShardCount, State, Timestamp,
+    Definition, Experiment, Iteration, Layout, Method, Revision, ShardCount, State, Timestamp,
 };
 use crate::domain::id::VariantId;
 use crate::domain::split::Split;
@@ -80,8 +80,8 @@ impl Experiment {
         }
         let mut after = self.touched(now);
         let new_iteration = started && self.definition.design_differs(&definition);
-        if new_iteration {
-            after.iterations.extend(self.next_iteration(&definition, now));
+        if let (true, Some(last)) = (new_iteration, self.current()) {
+            after.iterations.push(Self::next_iteration(last, &definition, now)?);
         } else if !started {
             let shards = self.current().map_or(ShardCount::ONE, |current| current.layout.shards);
             after.iterations = Self::create(definition.clone(), shards, now).iterations;
@@ -95,7 +95,7 @@ impl Experiment {
         for old in &self.definition.metrics {
             match definition.metric(old.id.as_str()) {
                 None => {
-                    bad.add("metrics", format!("lacks '{}': metrics may only be added", old.id))
+                    bad.add("metrics", format!("lacks '{}': metrics may only be added", old.id));
                 }
                 Some(new) if new != old => bad.add(
                     "metrics",
@@ -113,17 +113,22 @@ impl Experiment {
         bad.into_result(())
     }
 
-    fn next_iteration(&self, definition: &Definition, now: Timestamp) -> Option<Iteration> {
-        let last = self.current()?;
+    fn next_iteration(
+        last: &Iteration,
+        definition: &Definition,
+        now: Timestamp,
+    ) -> Result<Iteration, Violations> {
         let kept: Vec<Option<usize>> =
             definition.variants.iter().map(|v| last.variant_index(v.id.as_str())).collect();
         let weights = definition.weights();
         let split = if last.bucketing == definition.bucketing {
-            last.split.rebalanced(&weights, definition.control(), &kept)
+            last.split
+                .rebalanced(&weights, definition.control(), &kept)
+                .map_err(|too_steep| Violations::of("variants", too_steep))?
         } else {
             Split::initial(&weights, definition.control())
         };
-        Some(Iteration::open(last.number + 1, definition, split, last.layout, now))
+        Ok(Iteration::open(last.number + 1, definition, split, last.layout, now))
     }
 
     fn touched(&self, now: Timestamp) -> Self {
@@ -245,11 +250,18 @@ impl Definition {
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.analysis.planned_units.is_none() {
-            let text = "analysis.planned_units is not set: there is no progress to report, and an \
-                        open-ended sequential test needs about half as many units again as a \
-                        planned one";
-            warnings.push(text.to_owned());
+        match (self.analysis.planned_units, self.analysis.method) {
+            (Some(_), _) => {}
+            (None, Method::Sequential) => warnings.push(
+                "analysis.planned_units is not set: there is no progress to report, and an \
+                 open-ended sequential test needs about half as many units again as a planned one"
+                    .to_owned(),
+            ),
+            (None, Method::FixedHorizon) => warnings.push(
+                "analysis.planned_units is not set: a fixed-horizon test is valid for one look at \
+                 a sample size that was fixed before the start"
+                    .to_owned(),
+            ),
         }
         let retired = self.variants.iter().filter(|variant| variant.weight == 0);
         warnings.extend(retired.map(|variant| format!("variant '{}' gets nobody", variant.id)));

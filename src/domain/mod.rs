@@ -14,6 +14,7 @@ pub mod counter;
 pub mod draft;
 pub mod edit;
 pub mod eligibility;
+pub mod evidence;
 pub mod experiment;
 pub mod id;
 pub mod lifecycle;

@@ -90,10 +90,8 @@ pub fn credit(experiment: &Experiment, draft: &OutcomeDraft) -> Result<Credit, O
     };
     // Who was assigned in this iteration says so; of everyone else a paused experiment counts
     // only those who were exposed before the pause.
-    let admission = match experiment.state {
-        State::Paused if draft.iteration == 0 => Admission::ExposedOnly,
-        _ => admission,
-    };
+    let paused = experiment.state == State::Paused;
+    let admission = if paused && draft.iteration == 0 { Admission::ExposedOnly } else { admission };
     let Some(variant) = iteration.variants.get(index) else {
         return Ok(Credit::Ignored);
     };

@@ -4,10 +4,15 @@
 //! correlation `icc`, a mean over outcomes has the variance of independent ones times the design
 //! effect `1 + (m - 1) icc` (Kish 1965, section 8.2), so the units needed are the outcomes of the
 //! t-test times that effect over `m`.
+//!
+//! Under the sequential rule the units are those of the plan: the sample at which the rule, looked
+//! at all the time on the way, has the power wanted ([`sequential::inflation`]).
 
 use crate::domain::experiment::Method;
 use crate::domain::violation::Violations;
 use crate::stats::power::{self, Requirement};
+use crate::stats::sequential;
+use crate::stats::Undefined;
 use crate::stats::tail::Alternative;
 
 /// A design as a request describes it; `None` means unset.
@@ -64,12 +69,13 @@ pub enum Effect {
 /// A design that can be computed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Design {
-    effect_size: f64,
+    standardised_effect: f64,
     requirement: Requirement,
     alpha: f64,
+    power: f64,
     treatments: u32,
     outcomes_per_unit: f64,
-    design_effect: f64,
+    variance_inflation: f64,
     daily_units: Option<f64>,
     method: Method,
 }
@@ -106,8 +112,9 @@ impl DesignDraft {
         let alpha = self.alpha.unwrap_or(0.05);
         let power = self.power.unwrap_or(0.80);
         within("alpha", alpha, 0.0, 0.5, &mut bad);
-        // A bad alpha (NaN, too) is no reason to blame the power.
-        within("power", power, alpha.max(0.0).min(0.5), 1.0, &mut bad);
+        // A bad alpha is no reason to blame the power.
+        let least_power = if alpha.is_nan() { 0.0 } else { alpha.clamp(0.0, 0.5) };
+        within("power", power, least_power, 1.0, &mut bad);
         let ratio = self.allocation_ratio.unwrap_or(1.0);
         within("allocation_ratio", ratio, 0.0, 1e6, &mut bad);
         let treatments = self.treatments.max(1);
@@ -130,12 +137,13 @@ impl DesignDraft {
         let requirement = Requirement::new(alpha, power, ratio);
         match (effect_size, requirement) {
             (Some(effect_size), Ok(requirement)) if bad.is_empty() => Ok(Design {
-                effect_size,
+                standardised_effect: effect_size,
                 requirement,
                 alpha,
+                power,
                 treatments,
                 outcomes_per_unit: outcomes,
-                design_effect: 1.0 + (outcomes - 1.0) * icc,
+                variance_inflation: 1.0 + (outcomes - 1.0) * icc,
                 daily_units: self.daily_units,
                 method: self.method.unwrap_or(Method::FixedHorizon),
             }),
@@ -208,45 +216,53 @@ fn nonzero(field: &str, effect: f64, bad: &mut Violations) -> Option<f64> {
 }
 
 impl Design {
-    /// The rule by which the experiment will be judged.
-    #[must_use]
-    pub fn method(&self) -> Method {
-        self.method
-    }
-
     /// Computes the sizes.
     ///
     /// # Errors
     /// A violation of `effect` when it is so small that no number of units is enough.
     pub fn plan(&self) -> Result<SampleSizePlan, Violations> {
         let too_small = || Violations::of("effect", "is too small: it needs more than 1e15 units");
-        let size = power::sample_size(self.effect_size.abs(), &self.requirement)
+        let size = power::sample_size(self.standardised_effect.abs(), &self.requirement)
             .map_err(|_| too_small())?;
-        let per_unit = self.design_effect / self.outcomes_per_unit;
-        let units = |outcomes: f64| whole(outcomes * per_unit);
+        let per_unit = self.variance_inflation / self.outcomes_per_unit;
+        let growth = match self.method {
+            Method::FixedHorizon => 1.0,
+            Method::Sequential => {
+                sequential::inflation(self.alpha, self.power).map_err(|_| too_small())?
+            }
+        };
+        let units = |outcomes: f64| whole(outcomes * per_unit * growth);
         let (control_units, treatment_units) = (units(size.control), units(size.treatment));
         let total_units = treatment_units
             .checked_mul(self.treatments.into())
             .and_then(|treated| treated.checked_add(control_units))
             .filter(|total| *total <= LARGEST_TOTAL)
             .ok_or_else(too_small)?;
-        let achieved_power = power::power(
-            self.effect_size.abs(),
-            count(control_units) / per_unit,
-            count(treatment_units) / per_unit,
-            self.alpha,
-            Alternative::TwoSided,
-        )
-        .map_err(|_| too_small())?;
+        let outcomes = (count(control_units) / per_unit, count(treatment_units) / per_unit);
+        let achieved_power = self.achieved_power(outcomes).map_err(|_| too_small())?;
         Ok(SampleSizePlan {
             control_units,
             treatment_units,
             total_units,
-            effect_size: self.effect_size,
+            effect_size: self.standardised_effect,
             achieved_power,
-            design_effect: self.design_effect,
+            design_effect: self.variance_inflation,
             days: self.daily_units.map(|daily| count(total_units) / daily),
         })
+    }
+
+    /// With effective outcomes in control and treatment.
+    fn achieved_power(&self, (control, treatment): (f64, f64)) -> Result<f64, Undefined> {
+        let effect = self.standardised_effect.abs();
+        match self.method {
+            Method::FixedHorizon => {
+                power::power(effect, control, treatment, self.alpha, Alternative::TwoSided)
+            }
+            Method::Sequential => {
+                let delta = effect / control.recip().sqrt().hypot(treatment.recip().sqrt());
+                sequential::planned_power(delta, self.alpha)
+            }
+        }
     }
 }
 
@@ -298,6 +314,14 @@ mod tests {
         assert!((plan.design_effect - 2.5).abs() < 1e-12);
         // 1,178.29 outcomes x 2.5 / 6 outcomes per unit.
         assert_eq!(plan.control_units, 491);
+    }
+
+    #[test]
+    fn a_sequential_plan_needs_an_eighth_more() {
+        let sequential = DesignDraft { method: Some(Method::Sequential), ..draft() };
+        let plan = sequential.parse().unwrap().plan().unwrap();
+        assert_eq!(plan.control_units, 1_327);
+        assert!(plan.achieved_power >= 0.80 && plan.achieved_power < 0.801);
     }
 
     #[test]

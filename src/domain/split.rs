@@ -3,7 +3,7 @@
 //! Treatments take consecutive ranges from bucket 0 in the order declared, control takes the
 //! rest, so a two-arm test is the classic `bucket < share -> treatment`. A change of weights
 //! moves as few buckets as possible and only between a treatment and control: nobody ever
-//! changes from one treatment to another.
+//! changes from one treatment to another. A change that leaves no other way is refused.
 
 use serde::{Deserialize, Serialize};
 
@@ -44,13 +44,13 @@ impl BucketRange {
     }
 }
 
-/// The buckets of one arm: where it stands and how it is known.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Owner {
-    /// Index among the variants; the control owns what nobody else does.
-    variant: usize,
-    wanted: u16,
-}
+/// A change of weights that would move units from one treatment to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "raise the treatments by more than control has, so that units would change from one \
+     treatment to another; lower the shrinking treatments first and raise the others then"
+)]
+pub struct TooSteep;
 
 /// The partition of all buckets among the variants, by index of the variant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,35 +81,44 @@ impl Split {
     ///
     /// `kept[i]` is the index in `self` of the new variant `i`, if it was there before. A
     /// treatment that shrinks gives its highest buckets to control; one that grows takes the
-    /// lowest of control's; a variant that is gone gives all of them to control. When the
-    /// control itself is replaced the partition starts afresh, because then every comparison
-    /// changes its baseline.
-    #[must_use]
-    pub fn rebalanced(&self, weights: &[u16], control: usize, kept: &[Option<usize>]) -> Self {
+    /// lowest of those that were control's before; a variant that is gone gives all of its
+    /// buckets to control. When the control itself is replaced the partition starts afresh,
+    /// because then every comparison changes its baseline.
+    ///
+    /// # Errors
+    /// [`TooSteep`] when the treatments grow by more than control has: somebody would have to
+    /// change from one treatment to another.
+    pub fn rebalanced(
+        &self,
+        weights: &[u16],
+        control: usize,
+        kept: &[Option<usize>],
+    ) -> Result<Self, TooSteep> {
         if kept.get(control).copied().flatten() != Some(self.control) {
-            return Self::initial(weights, control);
+            return Ok(Self::initial(weights, control));
         }
         let mut owners = vec![control; usize::from(BUCKETS)];
-        let treatments = weights.iter().enumerate().filter(|(variant, _)| *variant != control);
-        let treatments = treatments.map(|(variant, weight)| Owner { variant, wanted: *weight });
-        let mut growing = Vec::new();
-        for owner in treatments {
-            let old = kept.get(owner.variant).copied().flatten();
-            let buckets = old.and_then(|index| self.ranges.get(index)).into_iter().flatten();
-            let mut held = 0;
-            for bucket in buckets.flat_map(|range| range.start..range.end) {
-                if held < owner.wanted {
-                    owners[usize::from(bucket)] = owner.variant;
-                    held += 1;
-                }
+        let mut growth = Vec::new();
+        for (variant, wanted) in weights.iter().enumerate().filter(|(arm, _)| *arm != control) {
+            let old = kept.get(variant).copied().flatten();
+            let held = old.map_or(&[][..], |index| self.ranges(index));
+            let buckets = held.iter().flat_map(|range| range.start..range.end);
+            let mut stay = 0;
+            for bucket in buckets.take(usize::from(*wanted)) {
+                owners[usize::from(bucket)] = variant;
+                stay += 1;
             }
-            growing.push(Owner { wanted: owner.wanted - held, ..owner });
+            growth.push((variant, usize::from(*wanted) - stay));
         }
-        for Owner { variant, wanted } in growing {
-            let free = owners.iter_mut().filter(|owner| **owner == control);
-            free.take(usize::from(wanted)).for_each(|owner| *owner = variant);
+        let reserve = self.ranges(self.control).iter().flat_map(|range| range.start..range.end);
+        let mut reserve = reserve.map(usize::from);
+        for (variant, missing) in growth {
+            for _ in 0..missing {
+                let bucket = reserve.next().ok_or(TooSteep)?;
+                owners[bucket] = variant;
+            }
         }
-        Self::of_owners(&owners, weights.len(), control)
+        Ok(Self::of_owners(&owners, weights.len(), control))
     }
 
     fn of_owners(owners: &[usize], variants: usize, control: usize) -> Self {
@@ -178,12 +187,13 @@ mod tests {
     #[test]
     fn a_ramp_keeps_its_members_and_a_removed_arm_returns_to_control() {
         let first = Split::initial(&[8_000, 1_000, 1_000], 0);
-        let second = first.rebalanced(&[6_000, 2_000, 2_000], 0, &[Some(0), Some(1), Some(2)]);
+        let all = [Some(0), Some(1), Some(2)];
+        let second = first.rebalanced(&[6_000, 2_000, 2_000], 0, &all).unwrap();
         assert_eq!(
             second.ranges(1),
             [BucketRange { start: 0, end: 1_000 }, BucketRange { start: 2_000, end: 3_000 }]
         );
-        let third = second.rebalanced(&[8_000, 2_000], 0, &[Some(0), Some(2)]);
+        let third = second.rebalanced(&[8_000, 2_000], 0, &[Some(0), Some(2)]).unwrap();
         assert_eq!(third.ranges(1), second.ranges(2));
     }
 
@@ -209,7 +219,13 @@ mod tests {
             let mut split = Split::initial(&steps[0], control);
             for next in &steps[1..] {
                 let before = owners(&split);
-                let after_split = split.rebalanced(next, control, &same);
+                let growth: u32 = (0..arms)
+                    .filter(|arm| *arm != control)
+                    .map(|arm| u32::from(next[arm].saturating_sub(split.weights()[arm])))
+                    .sum();
+                let changed = split.rebalanced(next, control, &same);
+                prop_assert_eq!(changed.is_err(), growth > u32::from(split.weights()[control]));
+                let Ok(after_split) = changed else { continue };
                 let after = owners(&after_split);
                 prop_assert_eq!(&after_split.weights(), next);
                 let mut moved = 0;

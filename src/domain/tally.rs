@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::domain::counter::{BLOCKS, PAGE_BINS, Row, Spread, pages};
+use crate::domain::evidence::Evidence;
 use crate::domain::experiment::Layout;
 use crate::domain::id::{MetricId, VariantId};
 use crate::stats::dd::Dd;
@@ -25,19 +26,19 @@ pub enum CorruptTally {
     TooLong(String),
 }
 
-/// All counters of one iteration, shards added up. Two are equal exactly when the same events
-/// went in, whatever their order and the number of shards.
+/// All counters of one iteration, shards added up, and the evidence of earlier looks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tally {
     layout: Layout,
     rows: BTreeMap<String, Vec<i64>>,
+    maxima: BTreeMap<String, Vec<i64>>,
 }
 
 impl Tally {
     /// Nothing counted yet.
     #[must_use]
     pub fn new(layout: Layout) -> Self {
-        Self { layout, rows: BTreeMap::new() }
+        Self { layout, rows: BTreeMap::new(), maxima: BTreeMap::new() }
     }
 
     /// Adds the rows of one shard.
@@ -52,6 +53,10 @@ impl Tally {
         for (name, columns) in rows {
             let spread =
                 Spread::of_name(name).ok_or_else(|| CorruptTally::UnknownRow(name.clone()))?;
+            if spread == Spread::Maxima {
+                self.raise(name, columns);
+                continue;
+            }
             let width = self.width(spread);
             let row = self.rows.entry(name.clone()).or_insert_with(|| vec![0; width]);
             for (column, amount) in (0_u32..).zip(columns).filter(|(_, amount)| **amount != 0) {
@@ -70,8 +75,35 @@ impl Tally {
         match spread {
             Spread::Groups => index(self.layout.groups.get()),
             Spread::Blocks => usize::from(PAGE_BINS) * index(BLOCKS),
-            Spread::Totals => SQUARE_LIMBS,
+            Spread::Totals | Spread::Maxima => SQUARE_LIMBS,
         }
+    }
+
+    fn raise(&mut self, name: &str, columns: &[i64]) {
+        let row = self.maxima.entry(name.to_owned()).or_default();
+        row.resize(row.len().max(columns.len()), 0);
+        for (largest, value) in row.iter_mut().zip(columns) {
+            *largest = (*largest).max(*value);
+        }
+    }
+
+    /// The counters alone: equal exactly when the same events went in, whatever their order, their
+    /// batches and the number of shards.
+    #[must_use]
+    pub fn counters(&self) -> &BTreeMap<String, Vec<i64>> {
+        &self.rows
+    }
+
+    /// A row of maxima.
+    #[must_use]
+    pub fn maxima(&self, row: &Row<'_>) -> &[i64] {
+        self.maxima.get(&row.to_string()).map_or(&[], Vec::as_slice)
+    }
+
+    /// What earlier looks at a comparison showed.
+    #[must_use]
+    pub fn evidence(&self, row: &Row<'_>) -> Evidence {
+        Evidence::from_columns(self.maxima(row))
     }
 
     fn row(&self, row: Row<'_>) -> &[i64] {
@@ -177,7 +209,7 @@ impl Layout {
                 let (slot, block) = self.bin_of(shard, column);
                 index(slot * BLOCKS + block)
             }
-            Spread::Totals => index(column),
+            Spread::Totals | Spread::Maxima => index(column),
         }
     }
 }

@@ -133,7 +133,7 @@ impl AdminService for Admin {
             .await;
         let experiment = answer(&span, concluded)?;
         let request = ResultsRequest { experiment_id, ..ResultsRequest::default() };
-        let frozen = self.service.results(&request).await;
+        let frozen = self.service.results(&request, now()).await;
         let frozen = frozen.map_err(|error| status::status(&error))?;
         let results = Some(results::results_to_pb(&frozen, now()));
         Ok(Response::new(pb::ConcludeExperimentResponse { experiment, results }))

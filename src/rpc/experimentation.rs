@@ -113,9 +113,10 @@ impl ExperimentationService for Experimentation {
             return Err(status::not_implemented("GetResults by segment"));
         }
         let request = ResultsRequest { experiment_id, iteration, metric_ids };
-        let answer =
-            self.service.results(&request).await.map_err(|error| status::status(&error))?;
-        let results = results::results_to_pb(&answer, now());
+        let now = now();
+        let answer = self.service.results(&request, now).await;
+        let answer = answer.map_err(|error| status::status(&error))?;
+        let results = results::results_to_pb(&answer, now);
         trace::results(&span, &results);
         Ok(Response::new(pb::GetResultsResponse { results: Some(results) }))
     }

@@ -92,10 +92,10 @@ pub(super) fn not_implemented(rpc: &'static str) -> Status {
 }
 
 fn message(code: Code, error: &ServiceError) -> String {
-    match code {
-        Code::Internal => "internal error; the server's log has the cause".to_owned(),
-        _ => error.to_string(),
+    if code == Code::Internal {
+        return "internal error; the server's log has the cause".to_owned();
     }
+    error.to_string()
 }
 
 fn log(code: Code, error: &ServiceError) {

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::domain::assignment::Reason;
+use crate::domain::bucket::Bucket;
 use crate::rpc::pb;
 use crate::service::Assigned;
 use crate::telemetry::{AssignmentFacts, RpcSpan};
@@ -19,7 +20,7 @@ pub(super) fn assigned(span: &RpcSpan, assigned: &Assigned) {
         variant: variant.id.as_str(),
         reason,
         flag_reason,
-        bucket: assigned.placement.bucket.map(|bucket| bucket.get()),
+        bucket: assigned.placement.bucket.map(Bucket::get),
         version: &assigned.experiment.revision.0.to_string(),
     });
 }

@@ -51,9 +51,12 @@ pub async fn program(settings: &Settings) -> Result<(), Failure> {
 pub async fn client(mut command: cli::Command) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     let layout = Layout::of_stdout();
-    let own_endpoint = match &mut command {
-        cli::Command::Demo(options) if options.endpoint.is_none() => &mut options.endpoint,
-        _ => return Ok(cli::run(command, &mut out, layout).await?),
+    let own_endpoint = if let cli::Command::Demo(options) = &mut command
+        && options.endpoint.is_none()
+    {
+        &mut options.endpoint
+    } else {
+        return Ok(cli::run(command, &mut out, layout).await?);
     };
     let directory = tempfile::tempdir()?;
     let own = OwnServer::start(StoreLocation::Embedded(directory.path().join("store"))).await?;

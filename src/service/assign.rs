@@ -18,6 +18,9 @@ pub struct Assigned {
     pub placement: Placement,
 }
 
+/// An experiment's name and the unit's place in it, or why there is none.
+pub type NamedPlace = (String, Result<Assigned, ServiceError>);
+
 impl Service {
     /// The variant of one experiment for one unit.
     ///
@@ -46,7 +49,7 @@ impl Service {
         unit: UnitId<'_>,
         attributes: &Attributes,
         defer_exposure: bool,
-    ) -> Result<Vec<(String, Result<Assigned, ServiceError>)>, ServiceError> {
+    ) -> Result<Vec<NamedPlace>, ServiceError> {
         let place = |experiment| self.place(experiment, unit, attributes, defer_exposure);
         if !experiment_ids.is_empty() {
             let find = |id: &String| (id.clone(), self.catalog.find(id).and_then(place));

@@ -135,14 +135,10 @@ impl ServiceError {
     /// The same error with its fields below `prefix`.
     #[must_use]
     pub fn below(self, prefix: &str) -> Self {
-        match self {
-            Self::Invalid { input, violations } => {
-                let mut nested = Violations::new();
-                nested.nest(prefix, violations);
-                Self::Invalid { input, violations: nested }
-            }
-            other => other,
-        }
+        let Self::Invalid { input, violations } = self else { return self };
+        let mut nested = Violations::new();
+        nested.nest(prefix, violations);
+        Self::Invalid { input, violations: nested }
     }
 
     pub(super) fn outcome(experiment: &str, refused: OutcomeRefused) -> Self {

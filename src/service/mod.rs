@@ -16,7 +16,7 @@ use crate::domain::experiment::ShardCount;
 use crate::store::Store;
 
 pub use self::admin::{EtagCheck, Saved, Update};
-pub use self::assign::Assigned;
+pub use self::assign::{Assigned, NamedPlace};
 pub use self::catalog::{Catalog, Snapshot};
 pub use self::error::{InvalidInput, ServiceError};
 pub use self::exposures::ExposureRecorder;

@@ -1,13 +1,13 @@
 //! GetResults: read the shards, add them up, analyse.
 
-use crate::domain::analysis::{self, Results};
+use crate::domain::analysis::{self, Analysis, Results};
 use crate::domain::counter::ShardKey;
-use crate::domain::experiment::{Experiment, Iteration};
+use crate::domain::experiment::{Experiment, Iteration, Timestamp};
 use crate::domain::id::MetricId;
 use crate::domain::tally::Tally;
 use crate::domain::violation::Violations;
 use crate::service::{Service, ServiceError};
-use crate::store::StoreError;
+use crate::store::{Rows, StoreError};
 
 /// Which results.
 #[derive(Debug, Clone, Default)]
@@ -26,7 +26,11 @@ impl Service {
     /// # Errors
     /// [`ServiceError::ExperimentNotFound`], [`ServiceError::IterationNotFound`],
     /// [`ServiceError::Invalid`], [`ServiceError::StoreUnavailable`], [`ServiceError::NotReady`].
-    pub async fn results(&self, request: &ResultsRequest) -> Result<Results, ServiceError> {
+    pub async fn results(
+        &self,
+        request: &ResultsRequest,
+        now: Timestamp,
+    ) -> Result<Results, ServiceError> {
         let experiment = self.catalog.find(&request.experiment_id)?;
         let metrics = wanted(&experiment, &request.metric_ids)?;
         let number = request.iteration;
@@ -36,7 +40,24 @@ impl Service {
                 iteration: number,
             })?;
         let tally = self.tally(&experiment, iteration).await?;
-        Ok(analysis::analyse(&experiment, iteration, &tally, &metrics))
+        let Analysis { mut results, evidence } =
+            analysis::analyse(&experiment, iteration, &tally, now);
+        self.keep(&experiment, iteration, &evidence).await;
+        // Restricted last: corrections and the recommendation need all metrics.
+        if !metrics.is_empty() {
+            results.metrics.retain(|result| metrics.contains(&result.metric));
+        }
+        Ok(results)
+    }
+
+    /// Keeps the evidence of this look, so that what was significant once stays so. Failing to is
+    /// no reason to withhold the results: the next look brings the evidence that is there then.
+    async fn keep(&self, experiment: &Experiment, iteration: &Iteration, evidence: &Rows) {
+        let first = shards(experiment, iteration).into_iter().next();
+        let Some(shard) = first.filter(|_| !evidence.is_empty()) else { return };
+        if let Err(error) = self.store.raise(&shard, evidence).await {
+            tracing::warn!(%error, experiment = %experiment.id(), "the evidence of a look is lost");
+        }
     }
 
     /// All counters of an iteration, its shards added up.

@@ -22,6 +22,10 @@
 //! - What is not defined is an [`Undefined`], never a NaN. An infinite bound means "unbounded",
 //!   nothing else.
 
+pub mod bayes;
+pub mod bayes_rate;
+pub mod calibration;
+pub mod cuped;
 pub mod dd;
 pub mod decimal;
 pub mod distribution;
@@ -29,9 +33,13 @@ pub mod lift;
 pub mod mean_test;
 pub mod moments;
 pub mod multiplicity;
+pub mod non_inferiority;
 pub mod power;
+pub mod precision;
 pub mod proportion;
+pub mod quantile;
 pub mod rows;
+pub mod sequential;
 pub mod sketch;
 pub mod srm;
 pub mod tail;

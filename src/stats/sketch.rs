@@ -40,8 +40,7 @@ impl Bin {
     /// values at a boundary.
     #[must_use]
     pub fn of(value: f64) -> Self {
-        // Not `value < SMALLEST`: a NaN must land here, too.
-        if !(value >= SMALLEST) {
+        if value.is_nan() || value < SMALLEST {
             return Self(0);
         }
         let k = libm::ceil(libm::log(value) / ln_gamma());

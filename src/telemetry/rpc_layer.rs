@@ -7,8 +7,9 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{Span as _, SpanBuilder, SpanKind, TraceContextExt as _, Tracer as _};
@@ -67,10 +68,11 @@ where
         let span = self.tracer.as_ref().and_then(|tracer| open(tracer, &request));
         let rpc = match span {
             Some(span) => {
+                let timeout = request.headers().get("grpc-timeout").and_then(timeout);
                 request.extensions_mut().insert(span.clone());
-                OpenRpc::new(span)
+                OpenRpc::new(span, timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
             }
-            None => OpenRpc::none(),
+            None => OpenRpc::default(),
         };
         RpcSpanFuture { inner: self.inner.call(request), rpc }
     }
@@ -142,8 +144,23 @@ where
         if let Some(code) = status_in(response.headers()) {
             this.rpc.end(code);
         }
-        let rpc = this.rpc.take();
+        let rpc = std::mem::take(this.rpc);
         Poll::Ready(Ok(response.map(|inner| SpannedBody { inner, rpc })))
+    }
+}
+
+/// `grpc-timeout`: at most eight digits and a unit. One that is malformed sets no deadline.
+fn timeout(value: &HeaderValue) -> Option<Duration> {
+    let (digits, unit) = value.to_str().ok()?.split_at_checked(value.len().checked_sub(1)?)?;
+    let amount: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(amount.checked_mul(3_600)?)),
+        "M" => Some(Duration::from_secs(amount.checked_mul(60)?)),
+        "S" => Some(Duration::from_secs(amount)),
+        "m" => Some(Duration::from_millis(amount)),
+        "u" => Some(Duration::from_micros(amount)),
+        "n" => Some(Duration::from_nanos(amount)),
+        _ => None,
     }
 }
 

@@ -4,6 +4,7 @@
 //! No `session.id`, no `gen_ai.*`: trace stores would take the caller's trace for ours.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use opentelemetry::trace::{Span as _, Status};
 use opentelemetry::{Array, KeyValue, StringValue, Value};
@@ -56,7 +57,7 @@ impl RpcSpan {
         self.with(|span| span.set_attribute(KeyValue::new(key, value)));
     }
 
-    /// Says which experiment the RPC is about.
+    /// Says which experiment the RPC is about, where nothing is assigned.
     pub fn experiment(&self, id: &str) {
         self.with(|span| {
             span.set_attribute(KeyValue::new("feature_flag.key", id.to_owned()));
@@ -64,7 +65,7 @@ impl RpcSpan {
         });
     }
 
-    /// Says what was decided: as a feature flag evaluation, as input and output, and as
+    /// Says what was decided, the experiment included: as a feature flag evaluation, as input and output, and as
     /// metadata to filter by.
     pub fn assignment(&self, facts: &AssignmentFacts<'_>) {
         self.with(|span| span.set_attributes(assignment_attributes(facts)));
@@ -140,36 +141,43 @@ fn json_attributes(side: &'static str, json: &serde_json::Value) -> [KeyValue; 2
 }
 
 /// An RPC whose span has to end. Whoever holds it knows the status last; dropped without one,
-/// the client had gone away (or a handler panicked).
-#[derive(Debug)]
-pub(super) struct OpenRpc(Option<RpcSpan>);
+/// the call was cut off.
+#[derive(Debug, Default)]
+pub(super) struct OpenRpc {
+    span: Option<RpcSpan>,
+    deadline: Option<Instant>,
+}
 
 impl OpenRpc {
-    pub(super) fn new(span: RpcSpan) -> Self {
-        Self(Some(span))
-    }
-
-    /// Nothing to end.
-    pub(super) fn none() -> Self {
-        Self(None)
+    pub(super) fn new(span: RpcSpan, deadline: Option<Instant>) -> Self {
+        Self { span: Some(span), deadline }
     }
 
     /// Ends the span, once.
     pub(super) fn end(&mut self, code: Code) {
-        if let Some(span) = self.0.take() {
+        if let Some(span) = self.span.take() {
             span.end(code);
         }
     }
 
-    /// Takes the duty to end the span.
-    pub(super) fn take(&mut self) -> Self {
-        Self(self.0.take())
+    /// What cuts a call off: a panic in the handler, the deadline of the call, which the
+    /// transport keeps outside of this layer, or else a client that went away.
+    fn cut_off_by(&self) -> Code {
+        if std::thread::panicking() {
+            Code::Internal
+        } else if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            Code::DeadlineExceeded
+        } else {
+            Code::Cancelled
+        }
     }
 }
 
 impl Drop for OpenRpc {
     fn drop(&mut self) {
-        self.end(if std::thread::panicking() { Code::Internal } else { Code::Cancelled });
+        if self.span.is_some() {
+            self.end(self.cut_off_by());
+        }
     }
 }
 

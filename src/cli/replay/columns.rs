@@ -109,7 +109,7 @@ impl Columns {
     /// A row as an outcome. Empty cells are absent; a row without any value records the exposure.
     ///
     /// # Errors
-    /// "column latency_s: ...", without the line.
+    /// What is wrong with which column; the caller knows the line.
     pub(super) fn outcome(&self, row: &StringRecord) -> Result<Outcome, String> {
         let mut outcome = Outcome {
             experiment_id: self.experiment.clone(),

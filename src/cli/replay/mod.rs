@@ -5,7 +5,9 @@
 
 mod cells;
 mod columns;
+mod faults;
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,15 +15,15 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use self::columns::{Columns, Selection, VariantSource, pair};
+use self::faults::Faults;
 use super::client::{Client, Connection};
 use super::delivery::{Delivery, Parcel, Tally};
 use super::{Error, Layout, definition, figures, progress, results};
 use crate::rpc::pb::bucketing::Algorithm;
 use crate::rpc::pb::experiment::State;
-use crate::rpc::pb::{Experiment, StartExperimentRequest, UpdateExperimentRequest};
-
-/// How many unusable rows are told one by one.
-const TOLD: usize = 10;
+use crate::rpc::pb::{
+    Bucketing, Experiment, Outcome, StartExperimentRequest, UpdateExperimentRequest,
+};
 
 /// What `replay` can be told.
 #[derive(Debug, Clone, Args)]
@@ -91,7 +93,7 @@ pub(super) async fn run(
 
 /// The algorithm of the experiment must agree with who assigns.
 fn check_algorithm(options: &Options, experiment: &Experiment) -> Result<(), Error> {
-    let algorithm = experiment.bucketing.as_ref().map(|bucketing| bucketing.algorithm());
+    let algorithm = experiment.bucketing.as_ref().map(Bucketing::algorithm);
     let external = algorithm == Some(Algorithm::External);
     let file = options.experiment.display();
     match &options.variant {
@@ -110,52 +112,38 @@ fn check_algorithm(options: &Options, experiment: &Experiment) -> Result<(), Err
 
 /// Reads the whole file once and returns the number of its rows.
 fn check_rows(options: &Options, experiment: &Experiment) -> Result<u64, Error> {
-    let mut faults = Vec::new();
-    let (mut rows, mut faulty) = (0_u64, 0_u64);
-    for parcel in parcels(options, experiment)? {
+    let mut faults = Faults::default();
+    let mut rows = 0;
+    for (line, outcome) in rows_of(options, experiment)? {
         rows += 1;
-        match parcel {
-            Ok(_) => {}
-            Err(Error::Input(fault)) => {
-                faulty += 1;
-                if faults.len() < TOLD {
-                    faults.push(format!("\n  {fault}"));
-                }
-            }
-            Err(other) => return Err(other),
+        if let Err(fault) = outcome {
+            faults.add(line, fault);
         }
     }
-    if faulty == 0 {
+    if faults.is_empty() {
         return Ok(rows);
     }
-    let faulty = figures::counted(figures::signed_count(faulty), "row");
-    let file = options.file.display();
-    Err(Error::Input(format!(
-        "{file}: {faulty} cannot be used; nothing was sent{}",
-        faults.concat()
-    )))
+    Err(Error::Input(format!("{}: {faults}", options.file.display())))
 }
 
-/// The rows of the file as outcomes, with their lines.
-fn parcels(
+/// The rows of the file as outcomes or faults, with their lines.
+fn rows_of(
     options: &Options,
     experiment: &Experiment,
-) -> Result<impl Iterator<Item = Result<Parcel, Error>> + use<>, Error> {
+) -> Result<impl Iterator<Item = (u64, Result<Outcome, String>)> + use<>, Error> {
     let mut reader = csv::Reader::from_reader(open(&options.file)?);
-    let unreadable = |path: &Path, cause: &csv::Error| {
-        Error::Input(format!("cannot read {}: {cause}", path.display()))
-    };
-    let headers = reader.headers().map_err(|cause| unreadable(&options.file, &cause))?.clone();
-    let columns = Columns::find(&headers, &selection(options), experiment)?;
+    let file = options.file.display();
+    let headers = reader.headers();
+    let headers = headers.map_err(|cause| Error::Input(format!("cannot read {file}: {cause}")))?;
+    let columns = Columns::find(&headers.clone(), &selection(options), experiment)?;
     let limit = options.limit.unwrap_or(usize::MAX);
-    let rows = reader.into_records().take(limit).map(move |record| {
-        let record = record.map_err(|cause| Error::Input(cause.to_string()))?;
-        let line = record.position().map_or(0, csv::Position::line);
-        let outcome = columns.outcome(&record);
-        let outcome = outcome.map_err(|fault| Error::Input(format!("line {line}, {fault}")))?;
-        Ok(Parcel { line, outcome })
-    });
-    Ok(rows)
+    Ok(reader.into_records().take(limit).map(move |record| match record {
+        Ok(record) => {
+            let line = record.position().map_or(0, csv::Position::line);
+            (line, columns.outcome(&record))
+        }
+        Err(cause) => (cause.position().map_or(0, csv::Position::line), Err(cause.to_string())),
+    }))
 }
 
 fn open(path: &Path) -> Result<File, Error> {
@@ -209,7 +197,12 @@ async fn send(
         in_flight: usize::from(options.in_flight),
         repeatable: options.event_id.is_some(),
     };
-    let tally = delivery.send(parcels(options, experiment)?, &bar).await?;
+    // Checked before; the file can only have changed since.
+    let parcels = rows_of(options, experiment)?.map(|(line, outcome)| {
+        let outcome = outcome.map_err(|fault| Error::Input(format!("line {line}: {fault}")))?;
+        Ok(Parcel { line, outcome })
+    });
+    let tally = delivery.send(parcels, &bar).await?;
     bar.finish_and_clear();
     Ok(tally)
 }
@@ -225,14 +218,16 @@ fn counts(tally: &Tally) -> String {
         count(tally.not_counted),
     );
     if tally.refused > 0 {
-        text.push_str(&format!(", {} refused", count(tally.refused)));
+        let _ = write!(text, ", {} refused", count(tally.refused));
     }
     text
 }
 
 fn refusals(tally: &Tally) -> Error {
-    let told: String =
-        tally.refusals.iter().map(|(line, reason)| format!("\n  line {line}: {reason}")).collect();
+    let mut told = String::new();
+    for (line, reason) in &tally.refusals {
+        let _ = write!(told, "\n  line {line}: {reason}");
+    }
     let rest = tally.refused - u64::try_from(tally.refusals.len()).unwrap_or(tally.refused);
     let rest = if rest == 0 {
         String::new()

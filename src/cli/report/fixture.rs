@@ -51,8 +51,8 @@ pub(super) fn results() -> ExperimentResults {
     }
 }
 
-fn interval(lower: f64, upper: f64) -> Option<Interval> {
-    Some(Interval { lower, upper, level: 0.95 })
+fn interval(lower: f64, upper: f64) -> Interval {
+    Interval { lower, upper, level: 0.95 }
 }
 
 fn statistics(control: (i64, f64), treatment: (i64, f64)) -> Vec<VariantStatistics> {
@@ -75,8 +75,8 @@ fn comparison(verdict: Verdict) -> Comparison {
     }
 }
 
-fn fixed(p_value: f64, interval: Option<Interval>) -> Option<FixedHorizonTest> {
-    Some(FixedHorizonTest { p_value, interval, ..FixedHorizonTest::default() })
+fn fixed(p_value: f64, interval: Option<Interval>) -> FixedHorizonTest {
+    FixedHorizonTest { p_value, interval, ..FixedHorizonTest::default() }
 }
 
 fn completed() -> MetricResult {
@@ -86,12 +86,12 @@ fn completed() -> MetricResult {
         statistics: statistics((6200, 0.713), (1550, 0.782)),
         comparisons: vec![Comparison {
             absolute_difference: Some(0.069),
-            difference_interval: interval(0.041, 0.097),
+            difference_interval: Some(interval(0.041, 0.097)),
             relative_lift: Some(0.0968),
-            lift_interval: interval(0.056, 0.138),
+            lift_interval: Some(interval(0.056, 0.138)),
             p_value: Some(3e-6),
             adjusted_p_value: Some(3e-6),
-            fixed_horizon: fixed(0.0002, interval(0.045, 0.093)),
+            fixed_horizon: Some(fixed(0.0002, Some(interval(0.045, 0.093)))),
             ..comparison(Verdict::Better)
         }],
         ..MetricResult::default()
@@ -107,7 +107,7 @@ fn csat() -> MetricResult {
             p_value: Some(0.31),
             design_effect: Some(3.28),
             naive: Some(NaiveTest { student_p_value: 0.0387, welch_p_value: 0.0369 }),
-            fixed_horizon: fixed(0.2479, None),
+            fixed_horizon: Some(fixed(0.2479, None)),
             ..comparison(Verdict::Inconclusive)
         }],
         ..MetricResult::default()
@@ -131,6 +131,5 @@ fn latency() -> MetricResult {
             non_inferiority_p_value: Some(0.0021),
             ..comparison(Verdict::NonInferior)
         }],
-        ..MetricResult::default()
     }
 }

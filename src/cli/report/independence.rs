@@ -1,19 +1,19 @@
 //! What the textbook test would have said. It takes the outcomes of one person for outcomes of
 //! many, and so finds winners that are not there; the page says where that makes a difference.
 
+use std::fmt::Write as _;
+
 use super::super::figures;
 use super::super::layout::{Layout, Tone};
 use super::unit_kind;
 use crate::rpc::pb::metric::Role;
 use crate::rpc::pb::{Comparison, Experiment, ExperimentResults, MetricResult};
 
-/// From here on the outcomes of a unit are alike enough to be worth a line on any metric.
-const REMARKABLE: f64 = 2.0;
-/// On the primary metric, already from here.
+/// Design effects below are what chance makes of independent outcomes.
 const NOTICEABLE: f64 = 1.05;
 
-/// One line per comparison on which the two tests disagree, or whose design effect is large;
-/// empty when there is none.
+/// One line per comparison of the primary metric whose outcomes are alike, and per comparison of
+/// any other that the textbook test would call significant wrongly; empty when there is none.
 pub(super) fn notes(
     results: &ExperimentResults,
     experiment: &Experiment,
@@ -43,10 +43,10 @@ fn note(
 ) -> Option<String> {
     let naive = comparison.naive.as_ref()?.welch_p_value;
     let honest = comparison.fixed_horizon.as_ref()?.p_value;
-    let disagree = (naive < alpha) != (honest < alpha);
-    let effect = comparison.design_effect.unwrap_or(1.0);
-    let worth = if result.role() == Role::Primary { NOTICEABLE } else { REMARKABLE };
-    if !disagree && effect < worth {
+    let misled = naive < alpha && honest >= alpha;
+    // Without a design effect the p-values alone must tell.
+    let effect = comparison.design_effect.unwrap_or(if misled { NOTICEABLE } else { 1.0 });
+    if effect < NOTICEABLE || !(misled || result.role() == Role::Primary) {
         return None;
     }
     let compared = [&comparison.baseline_variant_id, &comparison.variant_id];
@@ -56,19 +56,29 @@ fn note(
         .filter(|statistics| compared.contains(&&statistics.variant_id))
         .map(|statistics| statistics.count)
         .sum();
+    let [naive_p, honest_p] = [naive, honest].map(figures::p_equals);
+    if naive_p == honest_p {
+        // Both are beyond doubt; what is left of the point is the width of the interval.
+        let wider = figures::percent(effect.sqrt() - 1.0);
+        return Some(format!(
+            "  {}, {}: outcomes of one {unit} are alike, so the honest interval is {wider} wider \
+             than the textbook's",
+            result.metric_id, comparison.variant_id,
+        ));
+    }
     let mut line = format!(
         "  {}, {}: as if all {} outcomes were independent, {}; counting {unit}s, {}",
         result.metric_id,
         comparison.variant_id,
         figures::count(outcomes),
-        figures::p_equals(naive),
-        figures::p_equals(honest),
+        naive_p,
+        honest_p,
     );
-    if let Some(effect) = comparison.design_effect {
-        line.push_str(&format!(" (variance ×{effect:.1})"));
+    if comparison.design_effect.is_some() {
+        let _ = write!(line, " (variance ×{effect:.1})");
     }
-    if disagree && naive < alpha {
-        line.push_str(&layout.paint("  ← a false winner", Tone::Caution));
+    if misled {
+        line.push_str(&layout.paint("  ← significant only when that is ignored", Tone::Caution));
     }
     Some(line)
 }
@@ -84,7 +94,7 @@ mod tests {
         assert!(
             text.contains(
                 "  csat, treatment: as if all 2,713 outcomes were independent, p = 0.037; \
-                 counting users, p = 0.25 (variance ×3.3)  ← a false winner"
+                 counting users, p = 0.25 (variance ×3.3)  ← significant only when that is ignored"
             ),
             "{text}"
         );

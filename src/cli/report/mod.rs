@@ -6,7 +6,8 @@
 mod heading;
 mod independence;
 mod recommendation;
-mod rows;
+mod row;
+mod table;
 
 pub(super) use self::heading::state_name;
 use super::Layout;
@@ -17,7 +18,7 @@ use crate::rpc::pb::{Experiment, ExperimentResults};
 pub fn report(results: &ExperimentResults, experiment: &Experiment, layout: Layout) -> String {
     let mut page = heading::heading(results, experiment, layout);
     page.push('\n');
-    page.push_str(&rows::table(results, experiment, layout));
+    page.push_str(&table::table(results, experiment, layout));
     page.push_str(&independence::notes(results, experiment, layout));
     page.push('\n');
     page.push_str(&recommendation::recommendation(results, layout));

@@ -1,5 +1,7 @@
 //! The last lines of the page: what to do and why, in the server's words.
 
+use std::fmt::Write as _;
+
 use super::super::figures;
 use super::super::layout::{Layout, Tone};
 use crate::rpc::pb::ExperimentResults;
@@ -27,7 +29,7 @@ pub(super) fn recommendation(results: &ExperimentResults, layout: Layout) -> Str
     }
     text.push('\n');
     for explanation in &results.explanations {
-        text.push_str(&format!("  - {explanation}\n"));
+        let _ = writeln!(text, "  - {explanation}");
     }
     text
 }

@@ -1,20 +1,33 @@
-//! What the evidence says: (experiment, counters) to results. Decides what to compute for which
-//! metric; every formula is in [`crate::stats`].
+//! What the evidence says: (experiment, counters, evidence of earlier looks) to results. Decides
+//! what to compute for which metric; every formula is in [`crate::stats`].
+//!
+//! - `arm` reads one metric of one variant, `contest` pairs a treatment with control;
+//! - `comparison` tests a contest, `correction` accounts for several of them;
+//! - [`recommendation`] decides, `explanation` says why.
 //!
 //! What is not defined (no data, no variance, a baseline of zero) is absent, never a made-up
 //! number; no NaN and no infinity leaves this module.
 
 mod arm;
 mod comparison;
+mod contest;
+mod correction;
+mod explanation;
+pub mod recommendation;
+mod sample_ratio;
 
-use crate::domain::experiment::{Experiment, Iteration, State};
+use std::collections::BTreeMap;
+
+use crate::domain::experiment::{AnalysisPlan, Experiment, Iteration, State, Timestamp};
 use crate::domain::id::{ExperimentId, MetricId, VariantId};
 use crate::domain::metric::{Estimand, Metric, Role};
 use crate::domain::tally::Tally;
-use crate::stats::{Interval, srm};
+use crate::stats::Interval;
 
 pub use self::arm::{QuantileEstimate, VariantStatistics};
-pub use self::comparison::{Comparison, NaiveTest, Verdict};
+pub use self::comparison::{BayesianReading, Comparison, NaiveTest, SequentialReading, Verdict};
+pub use self::recommendation::Recommendation;
+pub use self::sample_ratio::SampleRatio;
 
 /// An interval and its nominal coverage. Both ends are finite.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -26,11 +39,12 @@ pub struct ConfidenceInterval {
 }
 
 impl ConfidenceInterval {
-    /// `None` for an interval without an end: a contract without infinities cannot carry it.
+    /// `None` for an interval without an end, or one that contradicts itself: a contract without
+    /// infinities cannot carry it.
     #[must_use]
     pub fn finite(bounds: Interval, level: f64) -> Option<Self> {
         let finite = bounds.lower.is_finite() && bounds.upper.is_finite();
-        finite.then_some(Self { bounds, level })
+        (finite && bounds.lower <= bounds.upper).then_some(Self { bounds, level })
     }
 }
 
@@ -55,15 +69,8 @@ pub struct Results {
     pub explanations: Vec<String>,
     /// Share of the planned sample that is in; absent without a plan.
     pub progress: Option<f64>,
-}
-
-/// What to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Recommendation {
-    /// Keep collecting.
-    Continue,
-    /// Do not trust the numbers.
-    Investigate,
+    /// When the planned sample will be in at the pace so far.
+    pub expected_completion: Option<Timestamp>,
 }
 
 /// How many met a variant.
@@ -79,17 +86,6 @@ pub struct VariantExposure {
     pub mismatched: i64,
 }
 
-/// Observed against configured split.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct SampleRatio {
-    /// Pearson's statistic and its p-value, valid for one look.
-    pub test: Option<srm::ChiSquared>,
-    /// p-value valid at any time of looking.
-    pub sequential_p_value: Option<f64>,
-    /// Whether the split is declared broken.
-    pub mismatch: bool,
-}
-
 /// One metric across variants.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricResult {
@@ -101,37 +97,55 @@ pub struct MetricResult {
     pub estimand: Estimand,
     /// By variant, control first.
     pub statistics: Vec<VariantStatistics>,
-    /// Each treatment against control.
+    /// Each treatment against control; for quantiles one per treatment and quantile.
     pub comparisons: Vec<Comparison>,
 }
 
-/// Turns the counters of an iteration into results. `wanted` restricts the metrics; empty means
-/// all of them.
+/// Results, and what this look adds to the evidence: rows of maxima to be kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Analysis {
+    /// What the evidence says.
+    pub results: Results,
+    /// Rows that are larger than those that were kept.
+    pub evidence: BTreeMap<String, Vec<i64>>,
+}
+
+/// Looks at an iteration.
 #[must_use]
 pub fn analyse(
     experiment: &Experiment,
     iteration: &Iteration,
     tally: &Tally,
-    wanted: &[MetricId],
-) -> Results {
+    now: Timestamp,
+) -> Analysis {
     let order = control_first(iteration);
     let exposures: Vec<_> = order.iter().map(|(_, variant)| exposure(tally, variant)).collect();
-    let sample_ratio = sample_ratio(experiment, iteration, tally);
+    let mut evidence = BTreeMap::new();
+    let sample_ratio = sample_ratio::check(experiment, iteration, tally, &mut evidence);
+    let look = Look { experiment, iteration, tally, order: &order };
     let metrics = experiment.definition.metrics_primary_first();
-    let metrics = metrics.filter(|metric| wanted.is_empty() || wanted.contains(&metric.id));
-    let metrics = metrics.map(|metric| analyse_metric(experiment, tally, metric, &order)).collect();
-    let (recommendation, explanations) = recommend(&sample_ratio);
-    Results {
+    let mut metrics: Vec<_> = metrics.map(|metric| look.at(metric, &mut evidence)).collect();
+    correction::adjust(&experiment.definition.analysis, &mut metrics);
+    comparison::judge(experiment, &mut metrics);
+    let progress = progress(experiment, &exposures);
+    let situation =
+        recommendation::Situation::of(experiment, &sample_ratio, &metrics, progress);
+    let recommendation = situation.decide();
+    let explanations =
+        explanation::explain(experiment, &situation, &recommendation, &metrics, &exposures);
+    let results = Results {
         experiment: experiment.id().clone(),
         state: experiment.state,
         iteration: iteration.number,
-        progress: progress(experiment, &exposures),
+        expected_completion: completion(experiment, iteration, progress, now),
         exposures,
         sample_ratio,
         metrics,
         recommendation,
         explanations,
-    }
+        progress,
+    };
+    Analysis { results, evidence }
 }
 
 fn control_first(iteration: &Iteration) -> Vec<(usize, &VariantId)> {
@@ -146,64 +160,76 @@ fn exposure(tally: &Tally, variant: &VariantId) -> VariantExposure {
     VariantExposure { variant: variant.clone(), units: tally.units(variant), outcomes, mismatched }
 }
 
-fn sample_ratio(experiment: &Experiment, iteration: &Iteration, tally: &Tally) -> SampleRatio {
-    // A retired variant (share 0) gets nobody and is not part of the split.
-    let arms = iteration.variants.iter().zip(iteration.split.weights());
-    let arms = arms.filter(|(_, weight)| *weight > 0);
-    let (counts, weights): (Vec<u64>, Vec<f64>) = arms
-        .map(|(id, weight)| (u64::try_from(tally.units(id)).unwrap_or_default(), f64::from(weight)))
-        .unzip();
-    let test = srm::chi_squared(&counts, &weights).ok();
-    let evidence = srm::sequential(&counts, &weights, srm::DEFAULT_CONCENTRATION).ok();
-    let sequential_p_value = evidence.map(|evidence| evidence.p_value);
-    SampleRatio {
-        test,
-        sequential_p_value,
-        mismatch: sequential_p_value.is_some_and(|p| p < experiment.definition.analysis.srm_alpha),
-    }
+/// One look at the counters.
+struct Look<'a> {
+    experiment: &'a Experiment,
+    iteration: &'a Iteration,
+    tally: &'a Tally,
+    order: &'a [(usize, &'a VariantId)],
 }
 
-fn analyse_metric(
-    experiment: &Experiment,
-    tally: &Tally,
-    metric: &Metric,
-    order: &[(usize, &VariantId)],
-) -> MetricResult {
-    let plan = &experiment.definition.analysis;
-    let arms: Vec<_> =
-        order.iter().map(|(_, variant)| arm::Arm::read(tally, metric, variant)).collect();
-    let comparisons = match arms.split_first() {
-        Some((control, treatments)) => treatments
+impl Look<'_> {
+    fn at(&self, metric: &Metric, evidence: &mut BTreeMap<String, Vec<i64>>) -> MetricResult {
+        let plan = &self.experiment.definition.analysis;
+        let weights = self.iteration.split.weights();
+        let arms: Vec<_> = self
+            .order
             .iter()
-            .map(|treatment| comparison::compare(plan, metric, control, treatment))
-            .collect(),
-        None => Vec::new(),
-    };
-    MetricResult {
-        metric: metric.id.clone(),
-        role: metric.role,
-        estimand: metric.estimand,
-        statistics: arms.iter().map(|arm| arm.statistics(plan)).collect(),
-        comparisons,
+            .map(|(index, variant)| {
+                let weight = weights.get(*index).copied().unwrap_or_default();
+                arm::Arm::read(self.tally, metric, variant, weight)
+            })
+            .collect();
+        let mut comparisons = Vec::new();
+        if let Some((control, treatments)) = arms.split_first() {
+            for contest in treatments.iter().flat_map(|t| contest::between(plan, metric, control, t)) {
+                let row = contest.row();
+                let known = self.tally.evidence(&row);
+                let (comparison, seen) = comparison::compare(plan, metric, &contest, known);
+                if seen != known {
+                    evidence.insert(row.to_string(), seen.columns());
+                }
+                comparisons.push(comparison);
+            }
+        }
+        MetricResult {
+            metric: metric.id.clone(),
+            role: metric.role,
+            estimand: metric.estimand,
+            statistics: arms.iter().map(|arm| arm.statistics(plan, metric)).collect(),
+            comparisons,
+        }
     }
 }
 
 fn progress(experiment: &Experiment, exposures: &[VariantExposure]) -> Option<f64> {
     let planned = experiment.definition.analysis.planned_units?;
     let units: i64 = exposures.iter().map(|exposure| exposure.units).sum();
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a share for people; 2^53 units are out of reach"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "a share for people")]
     let share = units as f64 / planned as f64;
     Some(share)
 }
 
-fn recommend(sample_ratio: &SampleRatio) -> (Recommendation, Vec<String>) {
-    if sample_ratio.mismatch {
-        let sentence = "The split of units differs from the one configured by more than chance \
-                        explains: find out why before you read the metrics.";
-        return (Recommendation::Investigate, vec![sentence.to_owned()]);
+/// Straight on from the pace since the iteration was opened or, the first one, started.
+fn completion(
+    experiment: &Experiment,
+    iteration: &Iteration,
+    progress: Option<f64>,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let share = progress.filter(|share| *share > 0.0 && *share < 1.0)?;
+    if experiment.state != State::Running {
+        return None;
     }
-    (Recommendation::Continue, vec!["The split is as configured.".to_owned()])
+    let begin = experiment.started?.max(iteration.opened);
+    #[expect(clippy::cast_precision_loss, reason = "a forecast")]
+    let elapsed = now.0.checked_sub(begin.0).filter(|nanos| *nanos > 0)? as f64;
+    let remaining = elapsed * (1.0 - share) / share;
+    #[expect(clippy::cast_possible_truncation, reason = "the cast saturates; then there is no sum")]
+    now.0.checked_add(remaining as i64).map(Timestamp)
+}
+
+/// The two-sided level of intervals.
+fn level(plan: &AnalysisPlan) -> f64 {
+    1.0 - plan.alpha
 }

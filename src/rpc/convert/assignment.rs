@@ -8,7 +8,7 @@ use crate::domain::violation::Violations;
 use crate::rpc::convert::{enums, value};
 use crate::rpc::pb;
 use crate::rpc::status;
-use crate::service::{Assigned, ServiceError};
+use crate::service::{Assigned, NamedPlace};
 
 const BATCH_LIMIT: usize = 100;
 
@@ -60,9 +60,7 @@ pub(in crate::rpc) fn assignment_to_pb(from: &Assigned) -> pb::Assignment {
     }
 }
 
-pub(in crate::rpc) fn result_to_pb(
-    (experiment_id, result): (String, Result<Assigned, ServiceError>),
-) -> pb::AssignmentResult {
+pub(in crate::rpc) fn result_to_pb((experiment_id, result): NamedPlace) -> pb::AssignmentResult {
     use pb::assignment_result::Result as Wire;
     let result = Some(match result {
         Ok(assigned) => Wire::Assignment(assignment_to_pb(&assigned)),

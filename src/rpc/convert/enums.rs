@@ -91,6 +91,8 @@ pub(super) fn verdict_to_pb(verdict: Verdict) -> i32 {
         Verdict::Better => Wire::Better,
         Verdict::Worse => Wire::Worse,
         Verdict::Inconclusive => Wire::Inconclusive,
+        Verdict::NonInferior => Wire::NonInferior,
+        Verdict::Violated => Wire::Violated,
     };
     wire.into()
 }
@@ -99,6 +101,9 @@ pub(super) fn recommendation_to_pb(recommendation: &Recommendation) -> i32 {
     use pb::experiment_results::Recommendation as Wire;
     let wire = match recommendation {
         Recommendation::Continue => Wire::Continue,
+        Recommendation::Ship(_) => Wire::Ship,
+        Recommendation::KeepControl => Wire::KeepControl,
+        Recommendation::NoDifference => Wire::NoDifference,
         Recommendation::Investigate => Wire::Investigate,
     };
     wire.into()

@@ -1,7 +1,7 @@
 //! Results out. What the domain leaves undefined stays unset.
 
 use crate::domain::analysis::{
-    Comparison, ConfidenceInterval, MetricResult, QuantileEstimate, Results, SampleRatio,
+    Comparison, ConfidenceInterval, MetricResult, QuantileEstimate, Recommendation, Results, SampleRatio,
     VariantExposure, VariantStatistics,
 };
 use crate::domain::experiment::Timestamp;
@@ -18,10 +18,16 @@ pub(in crate::rpc) fn results_to_pb(from: &Results, now: Timestamp) -> pb::Exper
         sample_ratio: Some(sample_ratio_to_pb(&from.sample_ratio)),
         metrics: from.metrics.iter().map(metric_to_pb).collect(),
         recommendation: enums::recommendation_to_pb(&from.recommendation),
-        recommended_variant_id: String::new(),
+        recommended_variant_id: match &from.recommendation {
+            Recommendation::Ship(variant) => variant.to_string(),
+            Recommendation::Continue
+            | Recommendation::KeepControl
+            | Recommendation::NoDifference
+            | Recommendation::Investigate => String::new(),
+        },
         explanations: from.explanations.clone(),
         progress: from.progress,
-        expected_completion_time: None,
+        expected_completion_time: from.expected_completion.map(value::timestamp_to_pb),
         segment: None,
     }
 }
@@ -85,7 +91,7 @@ fn comparison_to_pb(from: &Comparison) -> pb::Comparison {
     pb::Comparison {
         variant_id: from.variant.to_string(),
         baseline_variant_id: from.baseline.to_string(),
-        quantile: None,
+        quantile: from.quantile,
         absolute_difference: from.difference,
         difference_interval: from.difference_interval.map(interval_to_pb),
         relative_lift: from.lift,
@@ -100,16 +106,23 @@ fn comparison_to_pb(from: &Comparison) -> pb::Comparison {
             p_value: test.p_value,
             interval: from.fixed_interval.map(interval_to_pb),
         }),
-        sequential: None,
-        bayesian: None,
+        sequential: from.sequential.map(|reading| pb::SequentialTest {
+            p_value: reading.p_value,
+            interval: reading.interval.map(interval_to_pb),
+        }),
+        bayesian: from.bayesian.map(|reading| pb::BayesianSummary {
+            probability_better: reading.probability_better,
+            expected_loss: reading.expected_loss,
+            interval: reading.interval.map(interval_to_pb),
+        }),
         naive: from.naive.map(|naive| pb::NaiveTest {
             student_p_value: naive.student.p_value,
             welch_p_value: naive.welch.p_value,
         }),
         design_effect: from.design_effect,
-        variance_reduction: None,
+        variance_reduction: from.variance_reduction,
         effect_size: from.effect_size,
-        detectable_effect: None,
-        non_inferiority_p_value: None,
+        detectable_effect: from.detectable_effect,
+        non_inferiority_p_value: from.non_inferiority_p_value,
     }
 }

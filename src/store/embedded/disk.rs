@@ -43,8 +43,10 @@ pub(super) struct Disk {
     pub(super) next: u64,
     /// Bytes of log that a restart would replay.
     pub(super) log_bytes: u64,
-    /// A checkpoint is due when the log is longer.
+    /// A checkpoint is due when the log is longer than this and than the last checkpoint, so
+    /// that with very many rows checkpoints get rarer instead of taking all the time.
     log_limit: u64,
+    last_checkpoint: u64,
     /// Rows that the log changes.
     pub(super) dirty: BTreeSet<(ShardKey, String)>,
     /// Expired fingerprints that the next checkpoint deletes: twice as many as were added since
@@ -94,6 +96,7 @@ impl Disk {
             next: 0,
             log_bytes: 0,
             log_limit,
+            last_checkpoint: 0,
             dirty: BTreeSet::new(),
             expiring: STEP,
             window: now,
@@ -114,18 +117,15 @@ impl Disk {
         batch.commit().map_err(StoreError::unavailable)
     }
 
-    /// Rows as they are now in place of the log. Rows of shards that are being removed are not
-    /// written, so that nothing brings them back.
-    fn checkpoint(
-        &mut self,
-        batch: &mut WriteBatch,
-        state: &State,
-        removed: &[ShardKey],
-    ) -> Result<(), StoreError> {
+    /// Rows as they are now in place of the log.
+    fn checkpoint(&mut self, batch: &mut WriteBatch, state: &State) -> Result<(), StoreError> {
+        self.last_checkpoint = 0;
         for (key, name) in std::mem::take(&mut self.dirty) {
-            let shard = state.shards.get(&key).filter(|_| !removed.contains(&key));
+            let shard = state.shards.get(&key);
             if let Some(row) = shard.and_then(|shard| shard.rows.get(&name)) {
-                batch.insert(&self.rows, format::row(&key, &name), format::counters(row));
+                let counters = format::counters(row);
+                self.last_checkpoint += u64::try_from(counters.len()).unwrap_or(u64::MAX);
+                batch.insert(&self.rows, format::row(&key, &name), counters);
             }
         }
         for record in self.log.iter() {
@@ -201,11 +201,11 @@ impl Journal for Disk {
     }
 
     fn settle(&mut self, state: &State) -> Result<(), StoreError> {
-        if self.log_bytes < self.log_limit {
+        if self.log_bytes < self.log_limit.max(self.last_checkpoint) {
             return Ok(());
         }
         let mut batch = self.batch();
-        self.checkpoint(&mut batch, state, &[])?;
+        self.checkpoint(&mut batch, state)?;
         Self::commit(batch)?;
         self.forget_expired_events()
     }
@@ -228,8 +228,8 @@ impl Journal for Disk {
         let mut batch = self.batch();
         batch.remove(&self.records, id.as_str().as_bytes());
         batch.insert(&self.meta, "version", version.to_be_bytes());
-        // The log may hold increments of these shards, so it goes in the same write.
-        self.checkpoint(&mut batch, state, shards)?;
+        // The log may hold increments of these shards and would bring their rows back.
+        self.checkpoint(&mut batch, state)?;
         for shard in shards {
             batch.insert(&self.erasing, format::shard(shard), []);
         }

@@ -12,6 +12,8 @@
 mod clock;
 mod committer;
 mod disk;
+#[cfg(test)]
+mod faults;
 mod format;
 mod journal;
 mod load;
@@ -50,8 +52,9 @@ pub struct Options {
     pub dedup_window: Duration,
     /// Tells the time for that.
     pub clock: Clock,
-    /// Bytes of log after which the rows are written and the log is deleted. A restart replays
-    /// at most this much; the less, the more often every changed row is written.
+    /// Bytes of log after which the rows are written and the log is deleted, unless the rows
+    /// written the last time were more: so a restart replays little and a checkpoint never costs
+    /// more than what led to it.
     pub log_limit: u64,
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use fjall::{Database, KeyspaceCreateOptions, PersistMode};
 use tiebreak::domain::experiment::Revision;
-use tiebreak::store::Applied::Duplicate;
+use tiebreak::store::Applied::{Counted, Duplicate};
 use tiebreak::store::embedded::EmbeddedStore;
 use tiebreak::store::{Rows, Store, StoreError};
 
@@ -33,12 +33,9 @@ async fn a_directory_has_one_owner() {
 async fn an_unknown_format_is_refused() {
     let home = Home::new(Kind::Embedded).await;
     drop(home.open_embedded());
-    {
-        let database = Database::builder(home.directory.path()).open().unwrap();
-        let meta = database.keyspace("meta", KeyspaceCreateOptions::default).unwrap();
-        meta.insert("format", 17_u64.to_be_bytes()).unwrap();
-        database.persist(PersistMode::SyncAll).unwrap();
-    }
+    with_database(&home, |database| {
+        keyspace(database, "meta").insert("format", 17_u64.to_be_bytes()).unwrap();
+    });
     let refused = EmbeddedStore::open(home.directory.path(), home.embedded_options()).unwrap_err();
     assert!(matches!(refused, StoreError::Corrupt(_)), "{refused:?}");
     let text = refused.to_string();
@@ -53,7 +50,7 @@ async fn a_place_that_is_no_directory_is_refused() {
     assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
 }
 
-/// Checkpoints after every group, never, and every now and then come to the same.
+/// Checkpoints as often as can be, never, and every now and then come to the same.
 #[tokio::test]
 async fn checkpoints_do_not_show() {
     let mut seen = Vec::new();
@@ -94,6 +91,71 @@ async fn a_log_from_before_a_removal_brings_nothing_back() {
         assert_eq!(store.rows(&gone).await.unwrap(), Rows::new());
         assert_eq!(store.rows(&kept).await.unwrap()["n/v/m"], [2]);
     }
+}
+
+fn with_database(home: &Home, change: impl FnOnce(&Database)) {
+    let database = Database::builder(home.directory.path()).open().unwrap();
+    change(&database);
+    database.persist(PersistMode::SyncAll).unwrap();
+}
+
+fn keyspace(database: &Database, name: &str) -> fjall::Keyspace {
+    database.keyspace(name, KeyspaceCreateOptions::default).unwrap()
+}
+
+#[tokio::test]
+async fn an_interrupted_removal_is_finished_when_the_directory_is_opened() {
+    let mut home = Home::new(Kind::Embedded).await;
+    home.log_limit = 0;
+    let (gone, kept) = (shard("x", 1, 0), shard("x", 1, 1));
+    let store = home.open().await;
+    for shard in [&gone, &kept] {
+        store.apply(shard, &[event_with_id(1, 1)]).await.unwrap();
+    }
+    drop(store);
+    // As the first step of a removal leaves it when the others never come.
+    let note = [b"x\0".as_slice(), &1_u32.to_be_bytes(), &0_u32.to_be_bytes()].concat();
+    with_database(&home, |database| keyspace(database, "erasing").insert(&note, []).unwrap());
+    let store = home.open().await;
+    assert_eq!(store.rows(&gone).await.unwrap(), Rows::new());
+    assert_eq!(store.apply(&gone, &[event_with_id(1, 1)]).await.unwrap(), [Counted]);
+    assert_eq!(store.rows(&gone).await.unwrap()["e/v"], [1]);
+    assert_eq!(store.apply(&kept, &[event_with_id(1, 1)]).await.unwrap(), [Duplicate]);
+    drop(store);
+    with_database(&home, |database| {
+        assert!(keyspace(database, "erasing").is_empty().unwrap());
+    });
+}
+
+#[tokio::test]
+async fn a_clock_that_steps_back_forgets_nothing() {
+    let home = Home::new(Kind::Embedded).await;
+    let (store, shard) = (home.open().await, shard("x", 1, 0));
+    home.pass_time(home.window).await;
+    store.apply(&shard, &[event_with_id(1, 1)]).await.unwrap();
+    home.turn_back(home.window);
+    assert_eq!(store.apply(&shard, &[event_with_id(1, 1)]).await.unwrap(), [Duplicate]);
+}
+
+/// Neither memory nor the directory keeps fingerprints for ever.
+#[tokio::test]
+async fn expired_events_are_deleted() {
+    let mut home = Home::new(Kind::Embedded).await;
+    home.log_limit = 0;
+    let shard = shard("x", 1, 0);
+    let store = home.open().await;
+    for window in 0..5 {
+        for id in 0..10 {
+            store.apply(&shard, &[event_with_id(1, 100 * window + id)]).await.unwrap();
+        }
+        home.pass_time(home.window).await;
+    }
+    drop(store);
+    with_database(&home, |database| {
+        let left = keyspace(database, "events").len().unwrap();
+        assert!((10..=30).contains(&left), "{left} fingerprints of at most three windows");
+        assert_eq!(keyspace(database, "units").len().unwrap(), 1);
+    });
 }
 
 /// A copy of the directory is what a crash at that moment leaves: everything acknowledged before

@@ -170,6 +170,11 @@ impl Home {
         }
     }
 
+    /// Sets the test clock back.
+    pub(crate) fn turn_back(&self, time: Duration) {
+        self.clock.fetch_sub(i64::try_from(time.as_nanos()).unwrap(), Ordering::SeqCst);
+    }
+
     /// How much time has passed on the store's clock, at least.
     pub(crate) fn elapsed(&self) -> Duration {
         if self.kind == Kind::Redis {

@@ -4,6 +4,7 @@ mod collector;
 mod probe;
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -12,6 +13,8 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use tiebreak::telemetry::{Options, Telemetry, TelemetryError};
 use tonic::Code;
+use tonic::codegen::http::{Request, Response};
+use tower::{Layer as _, Service as _};
 
 use collector::{Collector, attribute, text};
 use probe::Probe;
@@ -173,6 +176,27 @@ async fn a_client_that_goes_away_is_cancelled_and_probes_leave_no_span() {
     assert_eq!(span.name, "probe.Probe/Hang");
     assert_eq!(text(span, "rpc.response.status_code"), Some("CANCELLED"));
     assert!(attribute(span, "error.type").is_none());
+}
+
+/// Through the layer alone: over a socket, client and server both keep the deadline and race.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_cut_off_at_its_deadline_is_an_error_of_the_server() {
+    let mut collector = Collector::start().await;
+    let telemetry = Telemetry::new(&options(&collector.url)).unwrap();
+    for (timeout, wait) in [("20m", 40), ("8H", 0), ("20x", 40), ("", 0)] {
+        let pending = tower::service_fn(async |_: Request<()>| {
+            std::future::pending::<Result<Response<String>, Infallible>>().await
+        });
+        let request = Request::post("/probe.Probe/Hang").header("grpc-timeout", timeout);
+        let call = telemetry.rpc_spans().layer(pending).call(request.body(()).unwrap());
+        tokio::time::timeout(Duration::from_millis(wait), call).await.unwrap_err();
+    }
+    tokio::task::spawn_blocking(move || telemetry.shutdown(SHUTDOWN)).await.unwrap().unwrap();
+    let spans = collector.spans();
+    let codes: Vec<_> =
+        spans.iter().map(|span| text(span, "rpc.response.status_code").unwrap()).collect();
+    assert_eq!(codes, ["DEADLINE_EXCEEDED", "CANCELLED", "CANCELLED", "CANCELLED"]);
+    assert_eq!(text(&spans[0], "error.type"), Some("DEADLINE_EXCEEDED"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

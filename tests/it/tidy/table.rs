@@ -109,6 +109,7 @@ pub(crate) const ROOMS: &[Room] = &[
             "prost",
             "prost_types", // Struct, Timestamp, Duration of the contract.
             "thiserror",   // What is wrong with a message, before it is a Status.
+            "serde_json",  // What a span says is JSON.
             "tokio",       // Streams are fed by channels.
             "tokio_stream",
             "tonic",

@@ -1,19 +1,21 @@
 //! The only way to a [`Definition`]: a [`Draft`] holds what a request said, word for word, and
 //! [`Draft::parse`] checks all of it at once, naming every bad field by its path in the contract.
 
+mod analysis;
+mod metric;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::bucket::{BUCKETS, GroupCount, Salt};
+use crate::domain::bucket::{BUCKETS, Salt};
 use crate::domain::eligibility::Eligibility;
-use crate::domain::experiment::{
-    Algorithm, AnalysisPlan, Bucketing, Correction, Definition, LayerSlot, Method, Timestamp,
-    Variant,
-};
-use crate::domain::id::{ExperimentId, LayerId, MetricId, VariantId};
-use crate::domain::metric::{Direction, Estimand, Kind, Metric, Role};
+use crate::domain::experiment::{Algorithm, Bucketing, Definition, LayerSlot, Timestamp, Variant};
+use crate::domain::id::{ExperimentId, LayerId, VariantId};
 use crate::domain::split::BucketRange;
 use crate::domain::value::Value;
 use crate::domain::violation::Violations;
+
+pub use self::analysis::AnalysisDraft;
+pub use self::metric::MetricDraft;
 
 /// An experiment as a request describes it. `None` in an enum means "unspecified or unknown".
 #[derive(Debug, Clone, Default)]
@@ -70,40 +72,6 @@ pub struct LayerDraft {
     pub end: u32,
 }
 
-/// As the message Metric.
-#[derive(Debug, Clone, Default)]
-#[expect(missing_docs, reason = "field for field the message Metric of the contract")]
-pub struct MetricDraft {
-    pub metric_id: String,
-    pub kind: Option<Kind>,
-    pub direction: Option<Direction>,
-    pub role: Option<Role>,
-    pub estimand: Option<Estimand>,
-    pub quantiles: Vec<f64>,
-    pub denominator_metric_id: String,
-    pub min_value: Option<f64>,
-    pub max_value: Option<f64>,
-    pub non_inferiority_margin: Option<f64>,
-    pub covariate: String,
-    pub unit: String,
-    pub description: String,
-}
-
-/// As the message AnalysisPlan.
-#[derive(Debug, Clone, Default)]
-#[expect(missing_docs, reason = "field for field the message AnalysisPlan of the contract")]
-pub struct AnalysisDraft {
-    pub method: Option<Method>,
-    pub alpha: Option<f64>,
-    pub power: Option<f64>,
-    pub min_detectable_effect: Option<f64>,
-    pub planned_units: Option<i64>,
-    pub correction: Option<Correction>,
-    pub srm_alpha: Option<f64>,
-    pub groups: Option<u32>,
-}
-
-const DEFAULT_QUANTILES: [f64; 3] = [0.5, 0.95, 0.99];
 const VALUE_LIMIT: usize = 64 << 10;
 
 impl Draft {
@@ -121,8 +89,8 @@ impl Draft {
         let eligibility = parse_eligibility(self.eligibility, &mut bad);
         let layer = self.layer.and_then(|layer| parse_layer(&layer, &mut bad));
         let overrides = parse_overrides(self.overrides, &variants, &mut bad);
-        let metrics = parse_metrics(self.metrics, &mut bad);
-        let analysis = parse_analysis(&self.analysis, &mut bad);
+        let metrics = metric::parse_all(self.metrics, &mut bad);
+        let analysis = self.analysis.parse(&mut bad);
         let (Some(id), Some(bucketing), Some(analysis)) = (id, bucketing, analysis) else {
             return Err(bad);
         };
@@ -289,182 +257,4 @@ fn parse_overrides(
         }
     }
     overrides
-}
-
-fn parse_metrics(drafts: Vec<MetricDraft>, bad: &mut Violations) -> Vec<Metric> {
-    limit_count("metrics", drafts.len(), 1, 64, bad);
-    let primaries = drafts.iter().filter(|metric| metric.role == Some(Role::Primary)).count();
-    if primaries != 1 {
-        bad.add("metrics", format!("has {primaries} primary metrics, exactly one is needed"));
-    }
-    let ids: Vec<String> = drafts.iter().map(|metric| metric.metric_id.clone()).collect();
-    let mut metrics = Vec::with_capacity(drafts.len());
-    for (index, draft) in drafts.into_iter().enumerate() {
-        let mut inner = Violations::new();
-        if ids[..index].contains(&draft.metric_id) {
-            inner.add("metric_id", "is the id of an earlier metric");
-        }
-        metrics.extend(parse_metric(draft, &ids, &mut inner));
-        bad.nest(&format!("metrics[{index}]"), inner);
-    }
-    metrics
-}
-
-fn parse_metric(draft: MetricDraft, ids: &[String], bad: &mut Violations) -> Option<Metric> {
-    let id = bad.check("metric_id", MetricId::parse(&draft.metric_id));
-    let kind = required("kind", draft.kind, bad);
-    let direction = required("direction", draft.direction, bad);
-    let role = draft.role.unwrap_or(Role::Secondary);
-    let estimand = draft.estimand.unwrap_or(Estimand::MeanPerOutcome);
-    let denominator = parse_denominator(&draft, estimand, ids, bad);
-    let quantiles = parse_quantiles(draft.quantiles, kind, estimand, bad);
-    check_bounds(kind, draft.min_value, draft.max_value, bad);
-    check_margin(role, draft.non_inferiority_margin, bad);
-    limit_chars("covariate", &draft.covariate, 63, bad);
-    limit_chars("unit", &draft.unit, 64, bad);
-    limit_chars("description", &draft.description, 4_096, bad);
-    Some(Metric {
-        id: id?,
-        kind: kind?,
-        direction: direction?,
-        role,
-        estimand,
-        quantiles,
-        denominator,
-        min_value: draft.min_value,
-        max_value: draft.max_value,
-        non_inferiority_margin: draft.non_inferiority_margin,
-        covariate: Some(draft.covariate).filter(|name| !name.is_empty()),
-        unit: draft.unit,
-        description: draft.description,
-    })
-}
-
-fn required<T>(field: &str, value: Option<T>, bad: &mut Violations) -> Option<T> {
-    if value.is_none() {
-        bad.add(field, "must be set to a known value");
-    }
-    value
-}
-
-fn parse_denominator(
-    draft: &MetricDraft,
-    estimand: Estimand,
-    ids: &[String],
-    bad: &mut Violations,
-) -> Option<MetricId> {
-    let named = &draft.denominator_metric_id;
-    match (estimand, named.is_empty()) {
-        (Estimand::Ratio, true) => {
-            bad.add("denominator_metric_id", "must name a metric for ESTIMAND_RATIO");
-            None
-        }
-        (Estimand::Ratio, false) if !ids.contains(named) || *named == draft.metric_id => {
-            bad.add("denominator_metric_id", "must name another metric of this experiment");
-            None
-        }
-        (Estimand::Ratio, false) => MetricId::parse(named).ok(),
-        (_, true) => None,
-        (_, false) => {
-            bad.add("denominator_metric_id", "is only for ESTIMAND_RATIO");
-            None
-        }
-    }
-}
-
-fn parse_quantiles(
-    mut quantiles: Vec<f64>,
-    kind: Option<Kind>,
-    estimand: Estimand,
-    bad: &mut Violations,
-) -> Vec<f64> {
-    let sketch = kind.is_some_and(Kind::has_sketch);
-    if !sketch {
-        if estimand == Estimand::Quantile && kind.is_some() {
-            bad.add("estimand", "needs KIND_DURATION or KIND_AMOUNT for ESTIMAND_QUANTILE");
-        }
-        if !quantiles.is_empty() && kind.is_some() {
-            bad.add("quantiles", "need KIND_DURATION or KIND_AMOUNT");
-        }
-        return Vec::new();
-    }
-    limit_count("quantiles", quantiles.len(), 0, 16, bad);
-    if quantiles.iter().any(|q| !(*q > 0.0 && *q < 1.0)) {
-        bad.add("quantiles", "must lie strictly between 0 and 1");
-    }
-    if quantiles.is_empty() {
-        quantiles.extend(DEFAULT_QUANTILES);
-    }
-    quantiles.sort_by(f64::total_cmp);
-    quantiles.dedup_by(|a, b| a.total_cmp(b).is_eq());
-    quantiles
-}
-
-fn check_bounds(kind: Option<Kind>, low: Option<f64>, high: Option<f64>, bad: &mut Violations) {
-    for (field, bound) in [("min_value", low), ("max_value", high)] {
-        let Some(bound) = bound else { continue };
-        if !(bound.is_finite() && bound.abs() < 1e18) {
-            bad.add(field, "must be a number of magnitude below 1e18");
-        } else if kind == Some(Kind::Binary) {
-            bad.add(field, "is not for KIND_BINARY");
-        } else if bound < 0.0 && kind.is_some_and(Kind::has_sketch) {
-            bad.add(field, "must not be negative for a kind of non-negative values");
-        }
-    }
-    if let (Some(low), Some(high)) = (low, high)
-        && !(low < high)
-    {
-        bad.add("max_value", "must be above min_value");
-    }
-}
-
-fn check_margin(role: Role, margin: Option<f64>, bad: &mut Violations) {
-    match (role, margin) {
-        (Role::Guardrail, None) => {
-            bad.add("non_inferiority_margin", "must be set for ROLE_GUARDRAIL");
-        }
-        (_, Some(margin)) if !(margin.is_finite() && margin > 0.0) => {
-            bad.add("non_inferiority_margin", "must be a positive number");
-        }
-        (Role::Primary | Role::Secondary | Role::Guardrail, _) => {}
-    }
-}
-
-fn parse_analysis(draft: &AnalysisDraft, bad: &mut Violations) -> Option<AnalysisPlan> {
-    let mut inner = Violations::new();
-    let mut share = |field: &str, value: Option<f64>, default: f64, low: f64, high: f64| {
-        let value = value.unwrap_or(default);
-        if !(value > low && value < high) {
-            inner.add(field, format!("must lie strictly between {low} and {high}"));
-        }
-        value
-    };
-    let alpha = share("alpha", draft.alpha, 0.05, 0.0, 0.5);
-    let power = share("power", draft.power, 0.80, 0.0, 1.0);
-    let srm_alpha = share("srm_alpha", draft.srm_alpha, 0.000_5, 0.0, 0.5);
-    if let Some(effect) = draft.min_detectable_effect
-        && !(effect.is_finite() && effect > 0.0)
-    {
-        inner.add("min_detectable_effect", "must be a positive number");
-    }
-    let planned_units = draft.planned_units.and_then(|units| {
-        let parsed = u64::try_from(units).ok().filter(|units| *units > 0);
-        if parsed.is_none() {
-            inner.add("planned_units", "must be positive");
-        }
-        parsed
-    });
-    let groups = draft.groups.map_or(Ok(GroupCount::DEFAULT), GroupCount::try_from);
-    let groups = inner.check("groups", groups);
-    bad.nest("analysis", inner);
-    Some(AnalysisPlan {
-        method: draft.method.unwrap_or(Method::Sequential),
-        alpha,
-        power,
-        min_detectable_effect: draft.min_detectable_effect,
-        planned_units,
-        correction: draft.correction.unwrap_or(Correction::Holm),
-        srm_alpha,
-        groups: groups?,
-    })
 }

@@ -1,0 +1,219 @@
+//! Why: the sentences behind a recommendation, for somebody who decides and has no statistics.
+
+use crate::domain::analysis::recommendation::{Guardrails, Primary, Sample, Situation};
+use crate::domain::analysis::{
+    Comparison, ConfidenceInterval, MetricResult, Recommendation, Verdict, VariantExposure,
+};
+use crate::domain::experiment::{Experiment, Method};
+use crate::domain::metric::{Kind, Metric, Role};
+
+/// Fewer units than this in an arm, and no standard error deserves trust.
+const FEW_UNITS: i64 = 30;
+
+/// The sentences, most important first.
+pub(super) fn explain(
+    experiment: &Experiment,
+    situation: &Situation,
+    recommendation: &Recommendation,
+    metrics: &[MetricResult],
+    exposures: &[VariantExposure],
+) -> Vec<String> {
+    let mut sentences = vec![headline(experiment, situation, recommendation)];
+    if *recommendation == Recommendation::Investigate {
+        return sentences;
+    }
+    for result in metrics.iter().filter(|result| result.role != Role::Secondary) {
+        let Some(metric) = experiment.definition.metric(result.metric.as_str()) else { continue };
+        let several = situation.treatments.len() > 1;
+        for comparison in &result.comparisons {
+            sentences.extend(finding(metric, comparison, several));
+        }
+    }
+    sentences.push("The split of units is as configured.".to_owned());
+    let few = exposures.iter().filter(|exposure| (1..FEW_UNITS).contains(&exposure.units));
+    sentences.extend(few.map(|exposure| {
+        let VariantExposure { variant, units, .. } = exposure;
+        format!("Only {units} units met '{variant}': with fewer than 30, treat every error margin as a guess.")
+    }));
+    sentences
+}
+
+fn headline(
+    experiment: &Experiment,
+    situation: &Situation,
+    recommendation: &Recommendation,
+) -> String {
+    let guarded = experiment.definition.metrics.iter().any(|m| m.role == Role::Guardrail);
+    match recommendation {
+        Recommendation::Investigate => {
+            "The split of units differs from the one configured by more than chance explains. \
+             Find out why before you read any metric."
+                .to_owned()
+        }
+        Recommendation::Ship(variant) if guarded => format!(
+            "Ship '{variant}': the primary metric is better and every guardrail is shown to hold."
+        ),
+        Recommendation::Ship(variant) => format!("Ship '{variant}': the primary metric is better."),
+        Recommendation::KeepControl => {
+            "Keep control: every treatment is worse or breaks a guardrail.".to_owned()
+        }
+        Recommendation::NoDifference => {
+            if experiment.definition.analysis.min_detectable_effect.is_some() {
+                "The planned sample is in, and an improvement of the planned size is ruled out."
+                    .to_owned()
+            } else {
+                "The planned sample is in, and it shows no difference.".to_owned()
+            }
+        }
+        Recommendation::Continue => waiting(situation).to_owned(),
+    }
+}
+
+/// What a CONTINUE waits for.
+fn waiting(situation: &Situation) -> &'static str {
+    let any = |test: fn(Primary, Guardrails) -> bool| {
+        situation.treatments.iter().any(|t| test(t.primary, t.guardrails))
+    };
+    match (situation.method, situation.sample) {
+        (Method::FixedHorizon, Sample::Collecting) => {
+            "Keep collecting: the plan is one look, when the planned sample is in."
+        }
+        _ if any(|primary, guardrails| {
+            primary == Primary::Better && guardrails == Guardrails::Open
+        }) =>
+        {
+            "Keep collecting: the primary metric is better, but not every guardrail is shown to hold yet."
+        }
+        _ if any(|primary, _| primary != Primary::TooEarly) => {
+            "Keep collecting: the primary metric shows no clear difference yet."
+        }
+        _ => "Keep collecting: there is too little data to test.",
+    }
+}
+
+/// One sentence about a comparison; none while there is nothing to say.
+fn finding(metric: &Metric, comparison: &Comparison, several: bool) -> Option<String> {
+    let difference = comparison.difference?;
+    let name = subject(metric, comparison);
+    let of = if several { format!(" with '{}'", comparison.variant) } else { String::new() };
+    let verb = if difference > 0.0 { "rose" } else { "fell" };
+    let change = if metric.role == Role::Guardrail {
+        let lift = comparison.lift?;
+        format!("{} %", digits(100.0 * lift.abs()))
+    } else {
+        amount(metric, difference.abs())
+    };
+    let mut sentence = format!("{name} {verb} by {change}{of}");
+    if metric.role != Role::Guardrail
+        && let Some(interval) = comparison.difference_interval
+    {
+        sentence.push_str(&bounds(metric, interval, difference));
+    }
+    sentence.push_str(conclusion(metric, comparison).as_str());
+    sentence.push('.');
+    Some(sentence)
+}
+
+fn conclusion(metric: &Metric, comparison: &Comparison) -> String {
+    let margin = metric.non_inferiority_margin.map(|margin| digits(100.0 * margin));
+    match (comparison.verdict, margin) {
+        (Verdict::NonInferior, Some(margin)) => {
+            format!(": shown to be within the {margin} % you allowed")
+        }
+        (Verdict::Violated, Some(margin)) => {
+            format!(": shown to be more than the {margin} % you allowed")
+        }
+        (Verdict::Inconclusive, Some(margin)) => {
+            format!(": not yet shown to be within the {margin} % you allowed")
+        }
+        (Verdict::Inconclusive, None) => ", which chance may explain".to_owned(),
+        (
+            Verdict::InsufficientData
+            | Verdict::Better
+            | Verdict::Worse
+            | Verdict::NonInferior
+            | Verdict::Violated,
+            _,
+        ) => String::new(),
+    }
+}
+
+/// "Task completed", "P95 of latency".
+fn subject(metric: &Metric, comparison: &Comparison) -> String {
+    let words = metric.id.as_str().replace('_', " ");
+    if let Some(order) = comparison.quantile {
+        return format!("P{} of {words}", digits(100.0 * order));
+    }
+    let mut letters = words.chars();
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().collect::<String>() + letters.as_str()
+    })
+}
+
+fn bounds(metric: &Metric, interval: ConfidenceInterval, difference: f64) -> String {
+    // As changes in the direction of the sentence: "fell by 3 (1 to 5)".
+    let (near, far) = if difference > 0.0 {
+        (interval.bounds.lower, interval.bounds.upper)
+    } else {
+        (-interval.bounds.upper, -interval.bounds.lower)
+    };
+    let scale = scale(metric);
+    let level = digits(100.0 * interval.level);
+    format!(" ({level} % interval {} to {})", digits(scale * near), digits(scale * far))
+}
+
+fn scale(metric: &Metric) -> f64 {
+    match metric.kind {
+        Kind::Binary => 100.0,
+        Kind::Continuous | Kind::Duration | Kind::Amount => 1.0,
+    }
+}
+
+fn amount(metric: &Metric, change: f64) -> String {
+    let number = digits(scale(metric) * change);
+    match metric.kind {
+        Kind::Binary => format!("{number} points"),
+        Kind::Continuous | Kind::Duration | Kind::Amount if metric.unit.is_empty() => number,
+        Kind::Duration | Kind::Continuous | Kind::Amount => format!("{number} {}", metric.unit),
+    }
+}
+
+/// Three significant digits at most, never more than four places, no trailing zeros.
+fn digits(number: f64) -> String {
+    let places = match number.abs() {
+        x if x >= 100.0 => 0,
+        x if x >= 10.0 => 1,
+        x if x >= 1.0 => 2,
+        x if x >= 0.1 => 3,
+        _ => 4,
+    };
+    let text = format!("{number:.places$}");
+    if !text.contains('.') {
+        return text;
+    }
+    let short = text.trim_end_matches('0').trim_end_matches('.');
+    if short == "-0" { "0".to_owned() } else { short.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        let cases = [
+            (7.6, "7.6"),
+            (0.0, "0"),
+            (-0.000_01, "0"),
+            (12.34, "12.3"),
+            (1_234.5, "1234"),
+            (0.123_4, "0.123"),
+            (15.0, "15"),
+            (95.0, "95"),
+            (99.9, "99.9"),
+        ];
+        for (number, text) in cases {
+            assert_eq!(digits(number), text);
+        }
+    }
+}
