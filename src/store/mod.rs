@@ -27,6 +27,19 @@
 //! - After an error other than `CounterFull` the batch may or may not have been applied; sending
 //!   it again is safe for events with a `dedup` fingerprint.
 //!
+//! **Raise.** [`Store::raise`] keeps maxima: every column given becomes the larger of itself and
+//! the value given. A column that nobody touched is 0; a value that is not above 0 says nothing
+//! and touches nothing.
+//! - *Commutative and idempotent*: raises come to the same in any order, however they are split
+//!   and however often they are sent. Two replicas that raise at the same time leave the maxima
+//!   of both. So a raise needs no fingerprint, and after any error it is safe to send it again.
+//! - *Atomic*: all rows of a call or none, however many; a value beyond [`COUNTER_LIMIT`] refuses
+//!   the whole call with [`StoreError::CounterFull`].
+//! - *Durable* as `apply` is.
+//! - Rows of maxima stand among the rows of counters, are read and removed with them, and have
+//!   names of their own, which start with `m/`. No increment ever touches them: a sum and a
+//!   maximum of the same column would depend on the order.
+//!
 //! **Read.** [`Store::rows`] answers all rows of a shard as they are, each a consistent point of
 //! its own. A row reaches to the last column that was ever touched; a column that nobody touched
 //! reads 0. So the rows of a shard are the same bytes under any order and any batches.
@@ -37,11 +50,12 @@
 //! named; a crash between the two leaves garbage that no record refers to, never a record
 //! without its data. The store remembers such garbage and clears it before a record of that name
 //! is created again, so that a new experiment never starts on the counters of an old one.
-//! Events that are applied while their experiment is being removed may stay behind; the caller
+//! What is applied or raised while its experiment is being removed may stay behind; the caller
 //! stops counting first.
 
 pub(crate) mod codec;
 pub mod embedded;
+mod maxima;
 pub mod redis;
 
 use std::collections::BTreeMap;
@@ -53,8 +67,8 @@ use crate::domain::counter::{Event, ShardKey};
 use crate::domain::experiment::{Experiment, Revision};
 use crate::domain::id::ExperimentId;
 
-/// Largest magnitude of a counter: a little less than 64 bits hold, so that a store may check it
-/// in floating point (Lua has nothing else) and still never overflow.
+/// Largest magnitude of a counter and of a maximum: a little less than 64 bits hold, so that a
+/// store may check it in floating point (Lua has nothing else) and still never overflow.
 pub const COUNTER_LIMIT: i64 = 9_200_000_000_000_000_000;
 
 /// Most events that are refused or applied together; see the contract.
@@ -97,7 +111,7 @@ pub enum StoreError {
         /// What is there; `None` when there is no record.
         actual: Option<Revision>,
     },
-    /// A counter would go beyond [`COUNTER_LIMIT`]. Nothing of the batch was applied.
+    /// A counter or a maximum would go beyond [`COUNTER_LIMIT`]. Nothing of the batch was applied.
     #[error("a counter is full")]
     CounterFull,
     /// What it holds is not what this program writes.
@@ -134,6 +148,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::CounterFull`], [`StoreError::Corrupt`].
     async fn apply(&self, shard: &ShardKey, events: &[Event]) -> Result<Vec<Applied>, StoreError>;
+
+    /// Raises rows of one shard to the values given, where those are larger.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::CounterFull`], [`StoreError::Corrupt`].
+    async fn raise(&self, shard: &ShardKey, rows: &Rows) -> Result<(), StoreError>;
 
     /// All rows of one shard; empty for a shard that nobody wrote to.
     ///

@@ -16,7 +16,7 @@ use crate::domain::id::ExperimentId;
 use crate::store::embedded::clock::Windows;
 use crate::store::embedded::journal::Journal;
 use crate::store::embedded::state::{Change, State};
-use crate::store::{Applied, StoreError};
+use crate::store::{Applied, Rows, StoreError};
 
 /// Most requests in one group: bounds the memory of a group and the wait for its answer.
 const GROUP_REQUESTS: usize = 1_024;
@@ -27,6 +27,7 @@ pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 #[derive(Debug)]
 pub(super) enum Request {
     Apply { shard: ShardKey, events: Vec<Event>, answer: Answer<Vec<Applied>> },
+    Raise { shard: ShardKey, rows: Rows, answer: Answer<()> },
     Put { experiment: Box<Experiment>, expected: Option<Revision>, answer: Answer<()> },
     Remove { id: ExperimentId, expected: Revision, shards: Vec<ShardKey>, answer: Answer<()> },
 }
@@ -46,10 +47,11 @@ pub(super) struct Committer<J> {
     broken: Option<Broken>,
 }
 
-/// Batches that will be committed together.
+/// Batches and raises that will be committed together.
 struct Group {
     change: Change,
-    answers: Vec<(Answer<Vec<Applied>>, Vec<Applied>)>,
+    applied: Vec<(Answer<Vec<Applied>>, Vec<Applied>)>,
+    raised: Vec<Answer<()>>,
 }
 
 impl<J: Journal> Committer<J> {
@@ -73,6 +75,10 @@ impl<J: Journal> Committer<J> {
                 Request::Apply { shard, events, answer } => {
                     self.admit(&mut group, &shard, &events, answer);
                 }
+                Request::Raise { shard, rows, answer } => {
+                    self.raise(&mut group, &shard, &rows);
+                    group.raised.push(answer);
+                }
                 Request::Put { experiment, expected, answer } => {
                     let ended = std::mem::replace(&mut group, self.open_group());
                     self.commit(ended);
@@ -89,7 +95,8 @@ impl<J: Journal> Committer<J> {
     }
 
     fn open_group(&self) -> Group {
-        Group { change: Change::new(self.windows.current()), answers: Vec::new() }
+        let change = Change::new(self.windows.current());
+        Group { change, applied: Vec::new(), raised: Vec::new() }
     }
 
     fn admit(
@@ -101,18 +108,26 @@ impl<J: Journal> Committer<J> {
     ) {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         match group.change.admit(&state, shard, events) {
-            Ok(applied) => group.answers.push((answer, applied)),
+            Ok(applied) => group.applied.push((answer, applied)),
             Err(refused) => reply(answer, Err(refused)),
         }
     }
 
-    /// Answers go out after the write, also to those whose events were all duplicates: what they
-    /// are duplicates of may be in this very group.
+    fn raise(&self, group: &mut Group, shard: &ShardKey, rows: &Rows) {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        group.change.raise(&state, shard, rows);
+    }
+
+    /// Answers go out after the write, also to those who changed nothing: what their events are
+    /// duplicates of, or what their maxima do not exceed, may be in this very group.
     fn commit(&mut self, group: Group) {
-        let Group { change, answers } = group;
+        let Group { change, applied, raised } = group;
         let written = if change.is_empty() { Ok(()) } else { self.write(change) };
-        for (answer, applied) in answers {
+        for (answer, applied) in applied {
             reply(answer, written.clone().map(|()| applied).map_err(StoreError::unavailable));
+        }
+        for answer in raised {
+            reply(answer, written.clone().map_err(StoreError::unavailable));
         }
     }
 

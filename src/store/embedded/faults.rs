@@ -92,6 +92,12 @@ fn apply(id: u8) -> (Request, Answered) {
     (Request::Apply { shard: shard(), events: vec![event], answer }, answered)
 }
 
+fn raise(value: i64) -> (Request, oneshot::Receiver<Result<(), StoreError>>) {
+    let (answer, answered) = oneshot::channel();
+    let rows = [("m/v".to_owned(), vec![value])].into();
+    (Request::Raise { shard: shard(), rows, answer }, answered)
+}
+
 fn counted(bench: &Bench) -> i64 {
     let state = bench.state.read().unwrap();
     state.shards.get(&shard()).map_or(0, |shard| shard.rows["n/v/m"][0])
@@ -113,6 +119,34 @@ fn what_waits_is_one_write() {
     let expected = [Applied::Counted, Applied::Counted, Applied::Duplicate];
     assert_eq!(applied.flatten().collect::<Vec<_>>(), expected);
     assert_eq!(*bench.appended.read().unwrap(), 1);
+}
+
+#[test]
+fn what_raises_nothing_is_no_write() {
+    let mut bench = bench();
+    for (values, maximum, appended) in [([5, 7], 7, 1), ([7, 1], 7, 1), ([8, 8], 8, 2)] {
+        let (requests, answers): (Vec<_>, Vec<_>) = values.map(raise).into_iter().unzip();
+        bench.committer.serve(requests.into_iter());
+        for answer in answers {
+            answer.blocking_recv().unwrap().unwrap();
+        }
+        let state = bench.state.read().unwrap();
+        assert_eq!(state.shards[&shard()].rows["m/v"], [maximum]);
+        assert_eq!(*bench.appended.read().unwrap(), appended);
+    }
+}
+
+#[test]
+fn a_raise_is_not_acknowledged_by_one_that_was_never_written() {
+    let mut bench = bench();
+    bench.fails.store(true, Ordering::SeqCst);
+    let (requests, answers): (Vec<_>, Vec<_>) = [5, 3].map(raise).into_iter().unzip();
+    bench.committer.serve(requests.into_iter());
+    for answer in answers {
+        let refused = answer.blocking_recv().unwrap();
+        assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    }
+    assert!(bench.state.read().unwrap().shards.is_empty());
 }
 
 #[test]

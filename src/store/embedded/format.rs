@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `meta` | `format`, `version` | a big-endian number |
 //! | `records` | experiment id | [`crate::store::codec`] |
-//! | `log` | number, big-endian | increments of one group of batches, added up |
+//! | `log` | number, big-endian | increments of one group of batches and raises, added up |
 //! | `rows` | shard, row name | big-endian 64-bit integers |
 //! | `units` | shard, fingerprint | - |
 //! | `events` | window, shard, fingerprint | - |
@@ -103,7 +103,7 @@ pub(super) fn parse_counters(bytes: &[u8]) -> Result<Vec<i64>, StoreError> {
     }
 }
 
-/// What one group of batches added to one shard's rows.
+/// What one group of batches and raises added to one shard's rows.
 #[derive(Serialize, Deserialize)]
 struct Logged<'a> {
     experiment: Cow<'a, str>,

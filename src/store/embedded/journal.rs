@@ -9,7 +9,7 @@ use crate::store::embedded::state::{Change, State};
 /// Writes changes down. When a call returns, what it wrote survives a power cut; when it fails,
 /// what it wrote may or may not be there, and the journal must not be used again.
 pub(super) trait Journal: Send + 'static {
-    /// Writes down what a group of batches adds.
+    /// Writes down what a group of batches and raises adds.
     fn append(&mut self, change: &Change) -> Result<(), StoreError>;
 
     /// Called with the state after every change that was appended; the place for housekeeping.

@@ -32,7 +32,7 @@ use tokio::sync::oneshot;
 use crate::domain::counter::{Event, ShardKey};
 use crate::domain::experiment::{Experiment, Revision};
 use crate::domain::id::ExperimentId;
-use crate::store::{Applied, Records, Rows, Store, StoreError};
+use crate::store::{Applied, Records, Rows, Store, StoreError, maxima};
 
 pub use clock::Clock;
 use clock::Windows;
@@ -163,6 +163,11 @@ impl Store for EmbeddedStore {
     async fn apply(&self, shard: &ShardKey, events: &[Event]) -> Result<Vec<Applied>, StoreError> {
         let (shard, events) = (shard.clone(), events.to_vec());
         self.ask(|answer| Request::Apply { shard, events, answer }).await
+    }
+
+    async fn raise(&self, shard: &ShardKey, rows: &Rows) -> Result<(), StoreError> {
+        let (shard, rows) = (shard.clone(), maxima::raising(rows)?);
+        self.ask(|answer| Request::Raise { shard, rows, answer }).await
     }
 
     async fn rows(&self, shard: &ShardKey) -> Result<Rows, StoreError> {

@@ -1,9 +1,10 @@
 //! What the embedded store knows, in memory: a state and the changes to it. No I/O, no clock.
 //!
 //! Counting is two steps. [`Change::admit`] decides what becomes of events and collects what they
-//! add, on top of a state that it only reads; [`State::absorb`] makes a change part of the state.
-//! The journal stands between the two, so nothing is visible before it is on disk, and a change
-//! that cannot be written is simply dropped.
+//! add, on top of a state that it only reads; so does [`Change::raise`] with what maxima still
+//! lack. [`State::absorb`] makes a change part of the state. The journal stands between the two,
+//! so nothing is visible before it is on disk, and a change that cannot be written is simply
+//! dropped.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -46,8 +47,8 @@ impl Shard {
         columns.and_then(|columns| columns.get(index(column))).copied().unwrap_or_default()
     }
 
-    /// Adds without a check: [`Change::admit`] has shown that every sum keeps within
-    /// [`COUNTER_LIMIT`].
+    /// Adds without a check: [`Change::admit`] and [`Change::raise`] have seen to it that every
+    /// sum keeps within [`COUNTER_LIMIT`].
     pub(super) fn add(&mut self, sums: &Sums) {
         for (row, columns) in sums {
             let counters = match self.rows.get_mut(row) {
@@ -91,7 +92,7 @@ impl State {
     }
 }
 
-/// What a group of batches adds to a state, all counted in one window.
+/// What a group of batches and raises adds to a state, all counted in one window.
 #[derive(Debug)]
 pub(super) struct Change {
     pub(super) window: Window,
@@ -132,7 +133,7 @@ impl ShardChange {
         for (row, columns) in later.sums {
             let into = self.sums.entry(row).or_default();
             for (column, amount) in columns {
-                // Within 64 bits: `admit` kept the counter with both parts within the limit.
+                // Within 64 bits: the counter with both parts is within the limit.
                 let sum = into.entry(column).or_default();
                 *sum = sum.saturating_add(amount);
             }
@@ -178,6 +179,28 @@ impl Change {
             self.shards.entry(key.clone()).or_default().merge(added);
         }
         Ok(answers)
+    }
+
+    /// Takes up what the state and everything admitted before lack of the maxima given. One
+    /// committer decides on all changes in order, so a maximum is as good as the increment that
+    /// leads to it, and neither the log nor checkpoints know the difference.
+    pub(super) fn raise(&mut self, state: &State, key: &ShardKey, rows: &Rows) {
+        let (before, pending) = (state.shards.get(key), self.shards.get(key));
+        let mut added = ShardChange::default();
+        for (row, values) in rows {
+            for (column, value) in (0..).zip(values) {
+                let before = before.map_or(0, |shard| shard.counter(row, column));
+                let pending = pending.map_or(0, |shard| shard.sum(row, column));
+                // None of the three is negative and no sum beyond the limit.
+                let lacking = value.saturating_sub(before.saturating_add(pending));
+                if lacking > 0 {
+                    added.sums.entry(row.clone()).or_default().insert(column, lacking);
+                }
+            }
+        }
+        if !added.is_empty() {
+            self.shards.entry(key.clone()).or_default().merge(added);
+        }
     }
 }
 

@@ -126,6 +126,11 @@ pub(super) fn answers(reply: &[u8], events: usize) -> Result<Vec<Applied>, Store
     answers.collect()
 }
 
+/// Writes a row, or the beginning of one.
+pub(super) fn columns(values: &[i64]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_be_bytes()).collect()
+}
+
 /// Reads a row.
 pub(super) fn row(name: &str, bytes: &[u8]) -> Result<Vec<i64>, StoreError> {
     match bytes.as_chunks() {
@@ -190,6 +195,12 @@ mod tests {
             let [1, low, -1, high] = packed[..] else { panic!("two parts") };
             assert_eq!(i128::from(low) + i128::from(high) * i128::from(HIGH), amount.into());
         }
+    }
+
+    #[test]
+    fn a_row_comes_back() {
+        let values = vec![0, 1, 255, 256, i64::MAX];
+        assert_eq!(row("a", &columns(&values)).unwrap(), values);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The store in Redis, shared by any number of replicas of the service.
 //!
-//! Every batch is one call of one script, so Redis is the only one to decide, and replicas need
-//! not know of each other. Keys are in [`keys`], scripts in [`scripts`]. Needs Redis 6.2
-//! (`SMISMEMBER`). Acknowledged means applied under the `appendfsync` that Redis is set to.
+//! Every batch and every raise is one call of one script, so Redis is the only one to decide, and
+//! replicas need not know of each other. Keys are in [`keys`], scripts in [`scripts`]. Needs Redis
+//! 6.2 (`SMISMEMBER`). Acknowledged means applied under the `appendfsync` that Redis is set to.
 //!
 //! Memory in Redis: 8 bytes for each counter, about 72 for each unit of an iteration and each
 //! event of the last two windows, and one directory entry for each key; entries of expired
@@ -23,7 +23,7 @@ use redis::{Client, FromRedisValue, Pipeline, pipe};
 use crate::domain::counter::{Event, ShardKey};
 use crate::domain::experiment::{Experiment, Revision};
 use crate::domain::id::ExperimentId;
-use crate::store::{Applied, BATCH_EVENTS, Records, Rows, Store, StoreError};
+use crate::store::{Applied, BATCH_EVENTS, Records, Rows, Store, StoreError, maxima};
 use codec::Batch;
 use error::{classify, redact};
 use keys::{CatalogKeys, ShardKeys};
@@ -184,6 +184,15 @@ impl Store for RedisStore {
             answers.extend(self.apply_step(&keys, step).await?);
         }
         Ok(answers)
+    }
+
+    async fn raise(&self, shard: &ShardKey, rows: &Rows) -> Result<(), StoreError> {
+        let (keys, rows) = (self.shard_keys(shard), maxima::raising(rows)?);
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut connection = self.connection.clone();
+        self.answer(self.scripts.raise(&mut connection, &keys, &rows)).await
     }
 
     async fn rows(&self, shard: &ShardKey) -> Result<Rows, StoreError> {

@@ -1,8 +1,9 @@
 //! The scripts that run inside Redis, and what they answer. Each says at its top what it takes.
 //!
 //! They are scripts because each decides on what it reads: `apply` counts an event only if its
-//! id is new, `put` and `remove` write only over the revision that the caller has seen. With
-//! plain commands another client could come in between, and MULTI cannot read.
+//! id is new, `raise` writes only what is larger, `put` and `remove` write only over the revision
+//! that the caller has seen. With plain commands another client could come in between, and MULTI
+//! cannot read.
 //!
 //! A script is called by its digest and sent only when Redis does not know it, after a restart
 //! or a `SCRIPT FLUSH`. Another release is another digest, so two releases run side by side.
@@ -16,11 +17,12 @@ use crate::domain::id::ExperimentId;
 use crate::store::redis::codec::{self, Batch};
 use crate::store::redis::error::classify;
 use crate::store::redis::keys::{self, CatalogKeys, ShardKeys};
-use crate::store::{Applied, COUNTER_LIMIT, StoreError};
+use crate::store::{Applied, COUNTER_LIMIT, Rows, StoreError};
 
 /// The scripts, digested once.
 pub(super) struct Scripts {
     apply: Script,
+    raise: Script,
     put: Script,
     remove: Script,
 }
@@ -39,6 +41,7 @@ impl Scripts {
     pub(super) fn new() -> Self {
         Self {
             apply: Script::new(include_str!("apply.lua")),
+            raise: Script::new(include_str!("raise.lua")),
             put: Script::new(include_str!("put.lua")),
             remove: Script::new(include_str!("remove.lua")),
         }
@@ -60,6 +63,20 @@ impl Scripts {
         call.arg(window_milliseconds).arg(COUNTER_LIMIT);
         let reply: Vec<u8> = call.invoke_async(connection).await.map_err(classify)?;
         codec::answers(&reply, batch.len())
+    }
+
+    pub(super) async fn raise(
+        &self,
+        connection: &mut impl ConnectionLike,
+        shard: &ShardKeys,
+        rows: &Rows,
+    ) -> Result<(), StoreError> {
+        let mut call = self.raise.prepare_invoke();
+        call.key(shard.directory());
+        for (name, values) in rows {
+            call.key(shard.row(name)).arg(codec::columns(values));
+        }
+        call.invoke_async(connection).await.map_err(classify)
     }
 
     pub(super) async fn put(

@@ -10,7 +10,7 @@ use tiebreak::store::Applied::{Counted, Duplicate};
 use tiebreak::store::embedded::EmbeddedStore;
 use tiebreak::store::{Rows, Store, StoreError};
 
-use crate::support::events::{at_revision, event_with_id, experiment, shard};
+use crate::support::events::{at_revision, event_with_id, experiment, rows, shard};
 use crate::support::{Home, Kind};
 
 fn cause(error: &StoreError) -> String {
@@ -63,6 +63,9 @@ async fn checkpoints_do_not_show() {
             let events = [event_with_id(round % 7, round), event_with_id(round % 5, round + 1)];
             let shard = if round % 3 == 0 { &there } else { &here };
             store.apply(shard, &events).await.unwrap();
+            let up = i64::try_from(round).unwrap();
+            let maxima = rows([("m/v", &[up, 40 - up])]);
+            store.raise(shard, &maxima).await.unwrap();
             if round % 20 == 19 {
                 store = home.restart(store).await;
             }
@@ -83,13 +86,15 @@ async fn a_log_from_before_a_removal_brings_nothing_back() {
         store.put(&at_revision(&experiment("x", 1), 1), None).await.unwrap();
         for shard in [&gone, &kept] {
             store.apply(shard, &[event_with_id(1, 1)]).await.unwrap();
+            store.raise(shard, &rows([("m/v", &[5])])).await.unwrap();
         }
         let shards = std::slice::from_ref(&gone);
         store.remove(&gone.experiment, Revision(1), shards).await.unwrap();
         store.apply(&kept, &[event_with_id(1, 2)]).await.unwrap();
         let store = home.restart(store).await;
         assert_eq!(store.rows(&gone).await.unwrap(), Rows::new());
-        assert_eq!(store.rows(&kept).await.unwrap()["n/v/m"], [2]);
+        let left = store.rows(&kept).await.unwrap();
+        assert_eq!((&left["n/v/m"], &left["m/v"]), (&vec![2], &vec![5]));
     }
 }
 

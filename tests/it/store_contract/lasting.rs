@@ -2,13 +2,14 @@
 
 use tiebreak::domain::experiment::Revision;
 use tiebreak::store::Applied::Duplicate;
-use tiebreak::store::Rows;
+use tiebreak::store::{COUNTER_LIMIT, Rows};
 
-use crate::support::events::{at_revision, event_with_id, experiment, shard};
+use crate::support::events::{at_revision, event_with_id, experiment, rows, shard};
 use crate::support::{Home, on_lasting_stores};
 
 on_lasting_stores!(
     what_was_counted_is_there_after_a_restart,
+    maxima_are_there_after_a_restart,
     records_are_there_after_a_restart,
     what_was_removed_is_gone_after_a_restart,
 );
@@ -25,6 +26,22 @@ async fn what_was_counted_is_there_after_a_restart(home: Home) {
         let count = 50 * i64::try_from(round).unwrap();
         expected.insert("e/v".to_owned(), vec![50]);
         expected.insert("n/v/m".to_owned(), vec![count]);
+        assert_eq!(store.rows(&shard).await.unwrap(), expected);
+    }
+}
+
+async fn maxima_are_there_after_a_restart(home: Home) {
+    let (mut home, shard) = (home.lasting().await, shard("x", 1, 0));
+    let mut store = home.open().await;
+    for round in 1..=3 {
+        store.apply(&shard, &[event_with_id(1, 1)]).await.unwrap();
+        let large = COUNTER_LIMIT - 10 + round;
+        store.raise(&shard, &rows([("m/v", &[large, 0, round])])).await.unwrap();
+        store = home.restart(store).await;
+        let expected = rows([("e/v", &[1]), ("m/v", &[large, 0, round]), ("n/v/m", &[1])]);
+        assert_eq!(store.rows(&shard).await.unwrap(), expected);
+        // What was there before the restart still holds against less.
+        store.raise(&shard, &rows([("m/v", &[large - 1, 0, 0, 0])])).await.unwrap();
         assert_eq!(store.rows(&shard).await.unwrap(), expected);
     }
 }

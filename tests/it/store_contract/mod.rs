@@ -4,6 +4,7 @@ mod counting;
 mod embedded;
 mod exposure;
 mod lasting;
+mod maxima;
 mod order;
 mod records;
 mod redis;

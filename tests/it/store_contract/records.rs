@@ -8,7 +8,7 @@ use tiebreak::store::Applied::{Counted, NotExposed};
 use tiebreak::store::{Rows, Store, StoreError};
 use tokio::task::JoinSet;
 
-use crate::support::events::{at_revision, event, event_with_id, experiment, shard};
+use crate::support::events::{at_revision, event, event_with_id, experiment, rows, shard};
 use crate::support::{Home, on_every_store};
 
 on_every_store!(
@@ -138,6 +138,7 @@ async fn a_removed_experiment_leaves_nothing(home: Home) {
     let events: Vec<_> = (0..300).map(|n| event_with_id(n, n)).collect();
     for shard in shards.iter().chain([&other]) {
         store.apply(shard, &events).await.unwrap();
+        store.raise(shard, &rows([("m/v", &[5])])).await.unwrap();
     }
     store.remove(removed.id(), Revision(1), &shards).await.unwrap();
     assert_eq!(store.get(removed.id()).await.unwrap(), None);
@@ -145,7 +146,8 @@ async fn a_removed_experiment_leaves_nothing(home: Home) {
     for shard in &shards {
         assert_eq!(store.rows(shard).await.unwrap(), Rows::new());
     }
-    assert_eq!(store.rows(&other).await.unwrap()["n/v/m"], [300]);
+    let others = store.rows(&other).await.unwrap();
+    assert_eq!((&others["n/v/m"], &others["m/v"]), (&vec![300], &vec![5]));
     store.remove(kept.id(), Revision(1), &[other]).await.unwrap();
     let left = home.redis_keys().await;
     assert!(left.iter().all(|key| key == "{tiebreak:catalog}:version"), "{left:?}");
@@ -164,12 +166,14 @@ async fn a_removal_at_another_revision_changes_nothing(home: Home) {
 
 async fn an_experiment_created_again_starts_from_nothing(home: Home) {
     let (store, shard) = (home.open().await, shard("x", 1, 0));
-    for _ in 0..2 {
+    for maximum in [7, 3] {
         let created = create(&*store, "x").await;
         let asks = Event { admission: Admission::ExposedOnly, ..event(1) };
         let batch = [asks, event_with_id(1, 1)];
         assert_eq!(store.apply(&shard, &batch).await.unwrap(), [NotExposed, Counted]);
         assert_eq!(store.rows(&shard).await.unwrap()["e/v"], [1]);
+        store.raise(&shard, &rows([("m/v", &[maximum])])).await.unwrap();
+        assert_eq!(store.rows(&shard).await.unwrap()["m/v"], [maximum]);
         let shards = std::slice::from_ref(&shard);
         store.remove(created.id(), Revision(1), shards).await.unwrap();
     }

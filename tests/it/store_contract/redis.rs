@@ -8,7 +8,7 @@ use tiebreak::store::Applied::{Counted, Duplicate};
 use tiebreak::store::redis::{Options, RedisStore};
 use tiebreak::store::{Rows, Store, StoreError};
 
-use crate::support::events::{at_revision, event, event_with_id, experiment, shard};
+use crate::support::events::{at_revision, event, event_with_id, experiment, rows, shard};
 use crate::support::{Home, Kind};
 
 async fn home() -> (Home, MultiplexedConnection) {
@@ -110,6 +110,7 @@ async fn a_full_redis_refuses_the_whole_batch() {
     };
     limit("1").await;
     unavailable(&store.apply(&shard, &[event_with_id(2, 2), event(1)]).await);
+    unavailable(&store.raise(&shard, &rows([("m/v", &[1])])).await);
     assert_eq!((store.rows(&shard).await.unwrap(), home.redis_keys().await.len()), before);
     limit("0").await;
     assert_eq!(store.apply(&shard, &[event_with_id(2, 2)]).await.unwrap(), [Counted]);
@@ -130,6 +131,50 @@ async fn a_key_of_another_type_is_corrupt_and_nothing_is_half_applied() {
         cmd("DEL").arg(&key).exec_async(&mut connection).await.unwrap();
         assert_eq!(store.apply(&shard, &[event_with_id(1, 1)]).await.unwrap(), [Counted]);
     }
+}
+
+#[tokio::test]
+async fn a_raise_that_meets_what_is_not_ours_is_refused_whole() {
+    let (home, mut connection) = home().await;
+    let (store, shard) = (home.open().await, shard("x", 1, 0));
+    let (directory, ragged) = ("{tiebreak:x:1:0}:directory", "{tiebreak:x:1:0}:row:m/b");
+    let raised = rows([("m/a", &[3]), ("m/b", &[4])]);
+    for (strange, command) in [(directory, "RPUSH"), (ragged, "RPUSH"), (ragged, "APPEND")] {
+        cmd(command).arg(strange).arg("abc").exec_async(&mut connection).await.unwrap();
+        corrupt(&store.raise(&shard, &raised).await);
+        assert_eq!(home.redis_keys().await, [strange]);
+        cmd("DEL").arg(strange).exec_async(&mut connection).await.unwrap();
+    }
+}
+
+/// A row that came while its shard was being removed is in no directory.
+#[tokio::test]
+async fn a_raise_enters_a_row_into_the_directory_though_it_does_not_grow() {
+    let (home, mut connection) = home().await;
+    let (store, shard) = (home.open().await, shard("x", 1, 0));
+    let left = 9_i64.to_be_bytes();
+    let key = "{tiebreak:x:1:0}:row:m/b";
+    cmd("SET").arg(key).arg(left.as_slice()).exec_async(&mut connection).await.unwrap();
+    store.raise(&shard, &rows([("m/a", &[3]), ("m/b", &[4])])).await.unwrap();
+    let expected = rows([("m/a", &[3]), ("m/b", &[9])]);
+    assert_eq!(store.rows(&shard).await.unwrap(), expected);
+}
+
+#[tokio::test]
+async fn a_raise_that_changes_nothing_writes_nothing() {
+    let (home, mut connection) = home().await;
+    let (store, shard) = (home.open().await, shard("x", 1, 0));
+    let raised = rows([("m/a", &[3, 1 << 62])]);
+    store.raise(&shard, &raised).await.unwrap();
+    let mut writes = async || {
+        let info: String = cmd("INFO").arg("all").query_async(&mut connection).await.unwrap();
+        let line = info.lines().find(|line| line.starts_with("rdb_changes_since_last_save:"));
+        line.unwrap().to_owned()
+    };
+    let before = writes().await;
+    store.raise(&shard, &raised).await.unwrap();
+    store.raise(&shard, &rows([("m/a", &[2, (1 << 62) - 1, 0])])).await.unwrap();
+    assert_eq!(writes().await, before);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use tiebreak::domain::draft::{BucketingDraft, Draft, MetricDraft, VariantDraft};
 use tiebreak::domain::experiment::{Experiment, Revision, ShardCount, Timestamp};
 use tiebreak::domain::id::ExperimentId;
 use tiebreak::domain::metric::{Direction, Kind, Role};
+use tiebreak::store::Rows;
 
 /// A fingerprint that no other number has.
 pub(crate) fn fingerprint(number: u64) -> Fingerprint {
@@ -36,6 +37,11 @@ pub(crate) fn event_with_id(unit: u64, id: u64) -> Event {
 
 pub(crate) fn shard(experiment: &str, iteration: u32, shard: u32) -> ShardKey {
     ShardKey { experiment: ExperimentId::parse(experiment).unwrap(), iteration, shard }
+}
+
+/// Rows by name.
+pub(crate) fn rows<const N: usize>(rows: [(&str, &[i64]); N]) -> Rows {
+    rows.map(|(name, columns)| (name.to_owned(), columns.to_vec())).into()
 }
 
 /// Three variants, a metric of every kind with a sketch and without, a covariate.
