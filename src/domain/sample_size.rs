@@ -10,9 +10,9 @@
 
 use crate::domain::experiment::Method;
 use crate::domain::violation::Violations;
+use crate::stats::Undefined;
 use crate::stats::power::{self, Requirement};
 use crate::stats::sequential;
-use crate::stats::Undefined;
 use crate::stats::tail::Alternative;
 
 /// A design as a request describes it; `None` means unset.

@@ -25,7 +25,7 @@ over_a_socket! {
 async fn what_is_created_is_what_is_read(server: TestServer) {
     let mut wanted = wire::experiment("stored");
     wanted.labels.insert("team".to_owned(), "support".to_owned());
-    wanted.eligibility = "attributes.tags.exists(t, t == 'x')".to_owned();
+    wanted.eligibility = "attributes.tags.exists(t, t == 'x')".into();
     wanted.metrics[2].quantiles = vec![0.9];
     let created = server.create(wanted.clone()).await.unwrap();
     assert_eq!(created.state(), State::Draft);
@@ -65,7 +65,7 @@ async fn only_checking_stores_nothing(server: TestServer) {
     let stored = server.get("dry").await.unwrap();
     assert_eq!(made.experiment.as_ref(), Some(&stored));
     let mut checked = upsert(false, true);
-    checked.experiment.as_mut().unwrap().owner = "me".to_owned();
+    checked.experiment.as_mut().unwrap().owner = "me".into();
     let told = server.update(checked).await.unwrap();
     assert_eq!(told.changed.unwrap().paths, ["owner"]);
     assert_eq!(server.get("dry").await.unwrap(), stored);
@@ -107,12 +107,12 @@ async fn lists_are_paged_and_filtered_newest_first(server: TestServer) {
 
 async fn a_mask_replaces_what_it_names(server: TestServer) {
     let mut first = wire::experiment("masked");
-    first.owner = "first".to_owned();
-    first.description = "first".to_owned();
+    first.owner = "first".into();
+    first.description = "first".into();
     let before = server.create(first).await.unwrap();
     let mut second = wire::experiment("masked");
-    second.owner = "second".to_owned();
-    second.description = "second".to_owned();
+    second.owner = "second".into();
+    second.description = "second".into();
     let told = server.replace(second.clone(), &["owner", "display_name"]).await.unwrap();
     assert_eq!(told.changed.unwrap().paths, ["owner"]);
     let after = told.experiment.unwrap();
@@ -126,17 +126,17 @@ async fn a_mask_replaces_what_it_names(server: TestServer) {
 async fn only_a_design_opens_an_iteration(server: TestServer) {
     type Change = (&'static str, bool, fn(&mut pb::Experiment));
     let changes: [Change; 8] = [
-        ("owner", false, |e| e.owner = "me".to_owned()),
+        ("owner", false, |e| e.owner = "me".into()),
         ("overrides", false, |e| {
             e.overrides.insert("qa".to_owned(), "control".to_owned());
         }),
-        ("variants", false, |e| e.variants[1].description = "The new one".to_owned()),
+        ("variants", false, |e| e.variants[1].description = "The new one".into()),
         ("variants", true, |e| {
             e.variants[0].weight_basis_points = 8_000;
             e.variants[1].weight_basis_points = 2_000;
         }),
         ("enrolment_basis_points", true, |e| e.enrolment_basis_points = Some(5_000)),
-        ("eligibility", true, |e| e.eligibility = "unit_id != 'robot'".to_owned()),
+        ("eligibility", true, |e| e.eligibility = "unit_id != 'robot'".into()),
         ("layer", true, |e| {
             let buckets = Some(pb::BucketRange { start: 0, end: 10_000 });
             e.layer = Some(pb::LayerSlot { layer_id: "all".to_owned(), buckets });

@@ -12,7 +12,7 @@ type Fault = (&'static [&'static str], fn(&mut pb::Experiment));
 /// primary (0), continuous (1), a duration (2) and an amount (3).
 const FAULTS: &[Fault] = &[
     (&["experiment_id"], |e| e.experiment_id = String::new()),
-    (&["experiment_id"], |e| e.experiment_id = "Upper.Case/and:more".to_owned()),
+    (&["experiment_id"], |e| e.experiment_id = "Upper.Case/and:more".into()),
     (&["experiment_id"], |e| e.experiment_id = "x".repeat(64)),
     (&["display_name"], |e| e.display_name = "x".repeat(129)),
     (&["description"], |e| e.description = "x".repeat(4_097)),
@@ -33,13 +33,13 @@ const FAULTS: &[Fault] = &[
     (&["variants", "variants[1].weight_basis_points"], |e| {
         e.variants[1].weight_basis_points = u32::MAX;
     }),
-    (&["variants[1].variant_id"], |e| e.variants[1].variant_id = "control".to_owned()),
-    (&["variants[1].variant_id"], |e| e.variants[1].variant_id = "v/1".to_owned()),
+    (&["variants[1].variant_id"], |e| e.variants[1].variant_id = "control".into()),
+    (&["variants[1].variant_id"], |e| e.variants[1].variant_id = "v/1".into()),
     (&["variants[1].value"], |e| e.variants[1].value = Some(wire::number(f64::NAN))),
     (&["variants[1].value"], |e| e.variants[1].value = Some(wire::nested(18))),
     (&["variants[1].value"], |e| e.variants[1].value = Some(wire::text(&"x".repeat(70_000)))),
     (&["variants[1].value"], |e| e.variants[1].value = Some(prost_types::Value { kind: None })),
-    (&["bucketing.salt"], |e| bucketing(e).salt = "a/b".to_owned()),
+    (&["bucketing.salt"], |e| bucketing(e).salt = "a/b".into()),
     (&["bucketing.algorithm"], |e| bucketing(e).algorithm = 77),
     (&["enrolment_basis_points"], |e| e.enrolment_basis_points = Some(10_001)),
     (&["layer.layer_id"], |e| e.layer = Some(slot("a/b", 0, 1))),
@@ -56,8 +56,8 @@ const FAULTS: &[Fault] = &[
         let extra = |n| metric(&format!("m{n}"));
         e.metrics.extend((4..65).map(extra));
     }),
-    (&["metrics[1].metric_id"], |e| e.metrics[1].metric_id = "a-b".to_owned()),
-    (&["metrics[1].metric_id"], |e| e.metrics[1].metric_id = "solved".to_owned()),
+    (&["metrics[1].metric_id"], |e| e.metrics[1].metric_id = "a-b".into()),
+    (&["metrics[1].metric_id"], |e| e.metrics[1].metric_id = "solved".into()),
     (&["metrics[1].kind"], |e| e.metrics[1].kind = 0),
     (&["metrics[1].kind"], |e| e.metrics[1].kind = 99),
     (&["metrics[1].direction"], |e| e.metrics[1].direction = -1),
@@ -71,7 +71,7 @@ const FAULTS: &[Fault] = &[
     (&["metrics[1].denominator_metric_id"], |e| ratio(e, "nonsense")),
     (&["metrics[1].denominator_metric_id"], |e| ratio(e, "csat")),
     (&["metrics[1].denominator_metric_id"], |e| {
-        e.metrics[1].denominator_metric_id = "solved".to_owned();
+        e.metrics[1].denominator_metric_id = "solved".into();
     }),
     (&["metrics[0].estimand"], |e| e.metrics[0].estimand = Estimand::Quantile.into()),
     (&["metrics[0].quantiles"], |e| e.metrics[0].quantiles = vec![0.5]),
@@ -94,8 +94,8 @@ const FAULTS: &[Fault] = &[
     (&["analysis.groups"], |e| plan(e).groups = Some(32)),
     (&["analysis.method"], |e| plan(e).method = 9),
     (&["analysis.correction"], |e| plan(e).correction = 9),
-    (&["eligibility"], |e| e.eligibility = "plan == 'pro'".to_owned()),
-    (&["eligibility"], |e| e.eligibility = "attributes.plan ==".to_owned()),
+    (&["eligibility"], |e| e.eligibility = "plan == 'pro'".into()),
+    (&["eligibility"], |e| e.eligibility = "attributes.plan ==".into()),
     (&["eligibility"], |e| e.eligibility = "x".repeat(4_097)),
     (&["eligibility"], |e| e.eligibility = "(".repeat(4_096)),
     (&["eligibility"], |e| e.eligibility = "!".repeat(4_096)),
@@ -128,7 +128,7 @@ fn metric(id: &str) -> pb::Metric {
 fn ratio(experiment: &mut pb::Experiment, denominator: &str) {
     let metric = &mut experiment.metrics[1];
     metric.estimand = Estimand::Ratio.into();
-    metric.denominator_metric_id = denominator.to_owned();
+    metric.denominator_metric_id = denominator.into();
 }
 
 fn bounds(metric: &mut pb::Metric, low: f64, high: f64) {

@@ -54,8 +54,8 @@ const FAULTS: &[Fault] = &[
     (&["unit_id"], |o| o.unit_id = "x".repeat(1 << 20)),
     (&["event_id"], |o| o.event_id = "x".repeat(65)),
     (&["iteration"], |o| o.iteration = 2),
-    (&["served_variant_id"], |o| o.served_variant_id = "third".to_owned()),
-    (&["assigned_variant_id"], |o| o.assigned_variant_id = "control".to_owned()),
+    (&["served_variant_id"], |o| o.served_variant_id = "third".into()),
+    (&["assigned_variant_id"], |o| o.assigned_variant_id = "control".into()),
     (&["values"], |o| o.values = (0..65).map(|n| (format!("m{n}"), 1.0)).collect()),
     (&["attributes"], |o| o.attributes = wire::attributes(&[("deep", wire::nested(18))])),
     (&["attributes"], |o| o.attributes = wire::attributes(&[("age", wire::number(f64::NAN))])),
@@ -107,7 +107,7 @@ async fn batches_are_neither_empty_nor_endless() {
     assert_eq!(server.log_batch(sent).await.unwrap().len(), 1_000);
 }
 
-/// Over the message limit the transport answers, which knows no ErrorInfo. What matters: a clean
+/// Over the message limit the transport answers, which knows no details. What matters: a clean
 /// status, and a connection that goes on.
 #[tokio::test]
 async fn a_unit_id_of_ten_megabytes() {

@@ -124,6 +124,8 @@ async fn updates_and_conclusions() {
     assert_eq!(changed, Failure::invalid("INVALID_EXPERIMENT", &["experiment.analysis.groups"]));
 }
 
+type Spoil = fn(&mut pb::PlanSampleSizeRequest);
+
 #[tokio::test]
 async fn designs_that_have_no_size() {
     let server = TestServer::start(StoreKind::Memory).await;
@@ -133,9 +135,8 @@ async fn designs_that_have_no_size() {
         ..pb::PlanSampleSizeRequest::default()
     };
     let plan = async |request| server.admin().plan_sample_size(request).await;
-    let size = plan(good.clone()).await.unwrap().into_inner();
+    let size = plan(good).await.unwrap().into_inner();
     assert_eq!((size.control_units, size.treatment_units), (1_179, 1_179));
-    type Spoil = fn(&mut pb::PlanSampleSizeRequest);
     let mean = Mean { standard_deviation: 0.0, baseline_mean: None };
     let cases: [(&[&str], Spoil); 8] = [
         (&["alpha"], |r| r.alpha = Some(f64::NAN)),
@@ -151,7 +152,7 @@ async fn designs_that_have_no_size() {
         }),
     ];
     for (fields, spoil) in cases {
-        let mut request = good.clone();
+        let mut request = good;
         spoil(&mut request);
         assert_eq!(failure(plan(request).await), Failure::invalid("INVALID_DESIGN", fields));
     }
