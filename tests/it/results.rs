@@ -20,7 +20,7 @@ over_a_socket! {
     what_is_undefined_is_absent,
 }
 
-/// A data set of the StRD: its values as written, and the certified mean and standard deviation.
+/// A data set of NIST: its values as written, and the certified mean and standard deviation.
 struct DataSet {
     name: &'static str,
     values: Vec<f64>,
@@ -65,7 +65,7 @@ impl DataSet {
     }
 }
 
-/// Number of correct digits: the log relative error of McCullough (1998), doi:10.2307/2685442.
+/// Number of correct digits: the log relative error of `McCullough` (1998), doi:10.2307/2685442.
 fn digits(got: f64, certified: f64) -> f64 {
     let error = ((got - certified) / certified).abs();
     if error == 0.0 { f64::INFINITY } else { -error.log10() }
@@ -95,7 +95,7 @@ async fn nist_means_and_deviations_to_fourteen_digits(server: TestServer) {
         server.log(outcomes[0].clone()).await.unwrap();
         for batch in outcomes[1..].chunks(1_000) {
             let answers = server.log_batch(batch.to_vec()).await.unwrap();
-            assert!(answers.iter().all(|answer| is_counted(answer)));
+            assert!(answers.iter().all(is_counted));
         }
         let results = server.results(&id).await;
         let arm = statistics(&results, "csat", "control");

@@ -24,6 +24,9 @@ async fn bring(server: &TestServer, id: &str, state: State) {
     }
 }
 
+/// The state that a step leads to, `None` when the experiment is gone; `Err` when it is refused.
+type Fate = Result<Option<State>, ()>;
+
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Start,
@@ -54,14 +57,14 @@ async fn take(server: &TestServer, id: &str, step: Step) -> Result<Option<State>
     Ok(Some(experiment.state()))
 }
 
-/// What becomes of an experiment; `Err` for INVALID_STATE_TRANSITION, or EXPERIMENT_CLOSED for a
-/// change. A transition into the state that it is in changes nothing and succeeds.
+/// What becomes of an experiment; `Err` where the transition, or the change, is refused. A
+/// transition into the state that it is in changes nothing and succeeds.
 #[tokio::test]
 async fn every_state_against_every_step() {
     use State::{Archived, Concluded, Draft, Paused, Running};
     let on = |state| Ok(Some(state));
     let no = Err(());
-    let table: [(Step, [Result<Option<State>, ()>; 5]); 7] = [
+    let table: [(Step, [Fate; 5]); 7] = [
         (Start, [on(Running), on(Running), on(Running), no, no]),
         (Pause, [no, on(Paused), on(Paused), no, no]),
         (ConcludeAsBefore, [no, on(Concluded), on(Concluded), on(Concluded), no]),
