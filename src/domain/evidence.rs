@@ -97,7 +97,8 @@ pub fn ordered(number: f64) -> i64 {
     if number.is_nan() || number == f64::NEG_INFINITY {
         return 0;
     }
-    let bits = number.to_bits();
+    // Adding zero makes minus zero plain zero: equal numbers have equal integers.
+    let bits = (number + 0.0).to_bits();
     let ascending = if bits & SIGN == 0 { bits | SIGN } else { !bits };
     i64::try_from(ascending >> DROPPED_BITS).unwrap_or(i64::MAX)
 }

@@ -132,10 +132,7 @@ fn conclusion(metric: &Metric, comparison: &Comparison) -> String {
         (Verdict::Inconclusive, None) => ", which chance may explain".to_owned(),
         (Verdict::Worse, _) => ", which is worse".to_owned(),
         (
-            Verdict::InsufficientData
-            | Verdict::Better
-            | Verdict::NonInferior
-            | Verdict::Violated,
+            Verdict::InsufficientData | Verdict::Better | Verdict::NonInferior | Verdict::Violated,
             _,
         ) => String::new(),
     }
