@@ -329,7 +329,7 @@ mod tests {
         let nothing = DesignDraft { alpha: Some(2.0), ..DesignDraft::default() };
         let faults = nothing.parse().unwrap_err();
         let fields: Vec<&str> = faults.iter().map(|fault| fault.field.as_str()).collect();
-        assert_eq!(fields, ["design", "alpha"]);
+        assert_eq!(fields, ["design", "effect", "alpha"]);
         let impossible = DesignDraft { effect: Some(Effect::Absolute(0.4)), ..draft() };
         assert_eq!(impossible.parse().unwrap_err().iter().next().unwrap().field, "effect");
     }
