@@ -51,7 +51,7 @@ impl Looks {
             evidence.ln_p_non_inferior = shown.non_inferior.ln_p_value;
             evidence.ln_p_violated = shown.violated.ln_p_value;
         }
-        Self { alone: Some(alone), guarded, seen: known.and(evidence) }
+        Self { alone: Some(alone), guarded, seen: known.and(evidence).as_kept() }
     }
 
     /// The smallest p-value and the intersection of the intervals. Should looks contradict each
