@@ -3,7 +3,7 @@
 //!
 //! - `arm` reads one metric of one variant, `contest` pairs a treatment with control;
 //! - `one_look` and `looks` read it by the two methods, `comparison` puts them side by side,
-//!    `correction` accounts for several of them;
+//!   `correction` accounts for several of them;
 //! - [`recommendation`] decides, `explanation` says why.
 //!
 //! What is not defined (no data, no variance, a baseline of zero) is absent, never a made-up
