@@ -11,6 +11,7 @@
 mod codec;
 mod error;
 pub mod keys;
+mod notes;
 mod scripts;
 
 use std::fmt;
@@ -23,12 +24,13 @@ use redis::{Client, FromRedisValue, Pipeline, pipe};
 use crate::domain::counter::{Event, ShardKey};
 use crate::domain::experiment::{Experiment, Revision};
 use crate::domain::id::ExperimentId;
-use crate::store::{Applied, BATCH_EVENTS, Records, Rows, Store, StoreError, maxima};
+use crate::store::{Applied, BATCH_EVENTS, Note, Notes, Records, Rows, Store, StoreError, maxima};
 use codec::Batch;
 use error::{classify, redact};
 use keys::{CatalogKeys, ShardKeys};
 
 pub use keys::{InvalidPrefix, Prefix};
+use notes::NoteScript;
 use scripts::{Changed, Scripts};
 
 /// Keys read or deleted in one step: few enough that no step keeps Redis busy for long.
@@ -63,6 +65,7 @@ pub struct RedisStore {
     address: String,
     connection: ConnectionManager,
     scripts: Scripts,
+    note: NoteScript,
     options: Options,
     catalog: CatalogKeys,
 }
@@ -98,6 +101,7 @@ impl RedisStore {
             address: redact(url),
             connection,
             scripts: Scripts::new(),
+            note: NoteScript::new(),
             catalog: CatalogKeys::new(&options.prefix),
             options,
         })
@@ -214,6 +218,18 @@ impl Store for RedisStore {
             }
         }
         Ok(rows)
+    }
+
+    async fn note(&self, shard: &ShardKey, slot: u32, note: &Note) -> Result<bool, StoreError> {
+        let keys = self.shard_keys(shard);
+        let mut connection = self.connection.clone();
+        self.answer(self.note.write(&mut connection, &keys, slot, note)).await
+    }
+
+    async fn notes(&self, shard: &ShardKey) -> Result<Notes, StoreError> {
+        let keys = self.shard_keys(shard);
+        let mut connection = self.connection.clone();
+        self.answer(notes::read(&mut connection, &keys)).await
     }
 
     async fn records(&self) -> Result<Records, StoreError> {

@@ -5,6 +5,7 @@ mod embedded;
 mod exposure;
 mod lasting;
 mod maxima;
+mod notes;
 mod order;
 mod records;
 mod redis;
