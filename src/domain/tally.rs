@@ -1,6 +1,7 @@
 //! The counters of an iteration, read back: shards added up and turned into what `stats` takes.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use crate::domain::counter::{BLOCKS, PAGE_BINS, Row, Spread, pages};
 use crate::domain::evidence::Evidence;
@@ -92,6 +93,15 @@ impl Tally {
     #[must_use]
     pub fn counters(&self) -> &BTreeMap<String, Vec<i64>> {
         &self.rows
+    }
+
+    /// Tells this tally from another one of the same layout, but for a chance of 2^-64. Only for
+    /// comparisons within a process.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (&self.rows, &self.maxima).hash(&mut hasher);
+        hasher.finish()
     }
 
     /// A row of maxima.

@@ -2,28 +2,32 @@
 
 use std::sync::Arc;
 
-use tokio_stream::Empty;
+use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::domain::violation::Violations;
 use crate::rpc::clock::now;
-use crate::rpc::convert::{assignment, outcome, results};
+use crate::rpc::convert::{assignment, history, outcome, results};
+use crate::rpc::outcome_stream::{self, Acknowledgements};
 use crate::rpc::pb::experimentation_service_server::ExperimentationService;
+use crate::rpc::results_stream::{self, Changes};
+use crate::rpc::stop::Stop;
 use crate::rpc::{pb, status, trace};
-use crate::service::{ResultsRequest, Service};
+use crate::service::{ResultsRequest, Service, Watch};
 use crate::telemetry::RpcSpan;
 
 /// Serves `tiebreak.v1.ExperimentationService`.
 #[derive(Debug, Clone)]
 pub struct Experimentation {
     service: Arc<Service>,
+    stop: Stop,
 }
 
 impl Experimentation {
-    /// Over the use cases.
+    /// Over the use cases. `stopping` turns true when the streams are to end.
     #[must_use]
-    pub fn new(service: Arc<Service>) -> Self {
-        Self { service }
+    pub fn new(service: Arc<Service>, stopping: watch::Receiver<bool>) -> Self {
+        Self { service, stop: Stop::new(stopping) }
     }
 }
 
@@ -93,13 +97,15 @@ impl ExperimentationService for Experimentation {
         Ok(Response::new(pb::BatchLogOutcomesResponse { results }))
     }
 
-    type StreamOutcomesStream = Empty<Result<pb::StreamOutcomesResponse, Status>>;
+    type StreamOutcomesStream = Acknowledgements;
 
     async fn stream_outcomes(
         &self,
-        _request: Request<Streaming<pb::StreamOutcomesRequest>>,
+        request: Request<Streaming<pb::StreamOutcomesRequest>>,
     ) -> Result<Response<Self::StreamOutcomesStream>, Status> {
-        Err(status::not_implemented("StreamOutcomes"))
+        let (service, stop) = (Arc::clone(&self.service), self.stop.clone());
+        let outcomes = request.into_inner();
+        Ok(Response::new(outcome_stream::acknowledgements(service, outcomes, stop)))
     }
 
     async fn get_results(
@@ -123,17 +129,23 @@ impl ExperimentationService for Experimentation {
 
     async fn get_results_history(
         &self,
-        _request: Request<pb::GetResultsHistoryRequest>,
+        request: Request<pb::GetResultsHistoryRequest>,
     ) -> Result<Response<pb::GetResultsHistoryResponse>, Status> {
-        Err(status::not_implemented("GetResultsHistory"))
+        let request = history::history_request(request.into_inner());
+        let points = self.service.history(&request, now()).await;
+        let points = points.map_err(|error| status::status(&error))?;
+        let points = points.iter().map(|point| history::point_to_pb(point, &request.metric_id));
+        Ok(Response::new(pb::GetResultsHistoryResponse { points: points.collect() }))
     }
 
-    type WatchResultsStream = Empty<Result<pb::WatchResultsResponse, Status>>;
+    type WatchResultsStream = Changes;
 
     async fn watch_results(
         &self,
-        _request: Request<pb::WatchResultsRequest>,
+        request: Request<pb::WatchResultsRequest>,
     ) -> Result<Response<Self::WatchResultsStream>, Status> {
-        Err(status::not_implemented("WatchResults"))
+        let request = history::watch_request(request.into_inner());
+        let watch = Watch::new(Arc::clone(&self.service), request);
+        Ok(Response::new(results_stream::changes(watch, self.stop.clone())))
     }
 }

@@ -37,6 +37,7 @@ fn classify(error: &ServiceError) -> (Code, &'static str) {
         ServiceError::LayerOverlap { .. } => (Code::FailedPrecondition, "LAYER_OVERLAP"),
         ServiceError::EtagMismatch(_) => (Code::Aborted, "ETAG_MISMATCH"),
         ServiceError::NotReady => (Code::Unavailable, "NOT_READY"),
+        ServiceError::ShuttingDown => (Code::Unavailable, "SHUTTING_DOWN"),
         ServiceError::NotImplemented(_) => (Code::Unimplemented, "NOT_IMPLEMENTED"),
         ServiceError::StoreUnavailable(_) => (Code::Unavailable, "STORE_UNAVAILABLE"),
         ServiceError::CounterFull => (Code::ResourceExhausted, "COUNTER_FULL"),
@@ -99,6 +100,10 @@ fn message(code: Code, error: &ServiceError) -> String {
 }
 
 fn log(code: Code, error: &ServiceError) {
+    // The server says once that it goes away, not once for every stream.
+    if matches!(error, ServiceError::ShuttingDown) {
+        return;
+    }
     if matches!(code, Code::Internal | Code::Unavailable | Code::ResourceExhausted) {
         let cause = std::error::Error::source(error).map(ToString::to_string);
         tracing::warn!(%error, cause, ?code, "call failed");

@@ -130,7 +130,8 @@ async fn run(
     let health = readiness.grpc.subscribe();
     tasks.serve_grpc(listeners.grpc, Arc::clone(&service), telemetry, health, &stopping);
     tasks.serve_http(listeners.http, &readiness.http, &stopping);
-    tasks.follow_catalog(service, &stopping);
+    tasks.follow_catalog(Arc::clone(&service), &stopping);
+    tasks.observe(service, &stopping);
     tasks.record_exposures(recorder);
     readiness.announce(Ready::Yes);
     tracing::info!(grpc = %grpc_address, http = %http_address, store = %settings.store, "serving");
@@ -181,7 +182,7 @@ impl Tasks {
         ready: watch::Receiver<bool>,
         stopping: &watch::Receiver<bool>,
     ) {
-        let routes = rpc::routes(service, ready);
+        let routes = rpc::routes(service, ready, stopping.clone());
         let server = rpc::limits(tonic::transport::Server::builder())
             .layer(telemetry.rpc_spans())
             .add_routes(routes.services);
@@ -225,6 +226,26 @@ impl Tasks {
             });
             tokio::select! {
                 () = follow => {}
+                () = stop => {}
+            }
+            Ok(())
+        });
+    }
+
+    fn observe(&mut self, service: Arc<Service>, stopping: &watch::Receiver<bool>) {
+        let stop = stopped(stopping.clone());
+        self.0.spawn(async move {
+            let mut healthy = true;
+            let observe = service.observe(rpc::now, |observed| match observed {
+                Ok(()) => healthy = true,
+                Err(error) if healthy => {
+                    healthy = false;
+                    tracing::warn!(%error, "the history of results has a gap from here on");
+                }
+                Err(_) => {}
+            });
+            tokio::select! {
+                () = observe => {}
                 () = stop => {}
             }
             Ok(())

@@ -93,6 +93,9 @@ pub enum ServiceError {
     /// The experiments have not been read from the store yet.
     #[error("the experiments have not been read from the store yet")]
     NotReady,
+    /// This server goes away; another one, or this one in a while, goes on.
+    #[error("the server is shutting down")]
+    ShuttingDown,
     /// A later release answers this.
     #[error("{0} is not implemented yet")]
     NotImplemented(&'static str),
@@ -139,6 +142,12 @@ impl ServiceError {
         let mut nested = Violations::new();
         nested.nest(prefix, violations);
         Self::Invalid { input, violations: nested }
+    }
+
+    /// Whether the same request may succeed later without anybody changing anything.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::StoreUnavailable(_) | Self::NotReady | Self::ShuttingDown)
     }
 
     pub(super) fn outcome(experiment: &str, refused: OutcomeRefused) -> Self {

@@ -5,9 +5,12 @@ mod assign;
 mod catalog;
 mod error;
 mod exposures;
+mod history;
 mod listing;
+mod looks;
 mod outcomes;
 mod results;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,9 +23,11 @@ pub use self::assign::{Assigned, NamedPlace};
 pub use self::catalog::{Catalog, Snapshot};
 pub use self::error::{InvalidInput, ServiceError};
 pub use self::exposures::ExposureRecorder;
+pub use self::history::HistoryRequest;
 pub use self::listing::{Page, PageRequest};
 pub use self::outcomes::Receipt;
 pub use self::results::ResultsRequest;
+pub use self::watch::{Watch, WatchRequest};
 
 /// What a deployment decides about the service.
 #[derive(Debug, Clone)]
@@ -33,6 +38,10 @@ pub struct Options {
     pub exposure_queue: usize,
     /// How often the store is asked whether the experiments changed.
     pub catalog_poll: Duration,
+    /// How often running experiments are checked for a point of their history that is due.
+    pub look_interval: Duration,
+    /// How often whoever watches results hears something when they do not change.
+    pub keep_alive: Duration,
 }
 
 impl Default for Options {
@@ -41,6 +50,8 @@ impl Default for Options {
             shards: ShardCount::ONE,
             exposure_queue: 65_536,
             catalog_poll: Duration::from_secs(1),
+            look_interval: Duration::from_secs(1),
+            keep_alive: Duration::from_secs(20),
         }
     }
 }
@@ -51,6 +62,8 @@ pub struct Service {
     store: Arc<dyn Store>,
     catalog: Catalog,
     exposures: exposures::ExposureQueue,
+    looks: looks::Looks,
+    recorded: history::Recorded,
     options: Options,
 }
 
@@ -60,7 +73,15 @@ impl Service {
     #[must_use]
     pub fn new(store: Arc<dyn Store>, options: Options) -> (Self, ExposureRecorder) {
         let (exposures, recorder) = exposures::queue(Arc::clone(&store), options.exposure_queue);
-        (Self { store, catalog: Catalog::default(), exposures, options }, recorder)
+        let service = Self {
+            store,
+            catalog: Catalog::default(),
+            exposures,
+            looks: looks::Looks::default(),
+            recorded: history::Recorded::default(),
+            options,
+        };
+        (service, recorder)
     }
 
     /// The experiments as this process knows them.

@@ -1,5 +1,7 @@
 //! Tests of a treatment against control: fixed horizon, sequential, Bayesian, guardrail, naive.
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::analysis::contest::Contest;
 use crate::domain::analysis::looks::Looks;
 use crate::domain::analysis::one_look::OneLook;
@@ -63,8 +65,8 @@ pub struct Comparison {
     pub violation_p_value: Option<f64>,
 }
 
-/// What a comparison shows at the planned level.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a comparison shows at the planned level. Stored in histories by position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
     /// Too little data to test.
     InsufficientData,

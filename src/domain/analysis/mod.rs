@@ -21,6 +21,8 @@ mod sample_ratio;
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::experiment::{AnalysisPlan, Experiment, Iteration, State, Timestamp};
 use crate::domain::id::{ExperimentId, MetricId, VariantId};
 use crate::domain::metric::{Estimand, Metric, Role};
@@ -77,7 +79,7 @@ pub struct Results {
 }
 
 /// How many met a variant.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VariantExposure {
     /// The variant.
     pub variant: VariantId,
