@@ -2,7 +2,7 @@
 //! the hours in which somebody watched, and a sequential test would know only their evidence.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::domain::analysis::Results;
 use crate::domain::counter::ShardKey;
@@ -142,7 +142,7 @@ impl Service {
 
     async fn observe_one(
         &self,
-        experiment: &Experiment,
+        experiment: &Arc<Experiment>,
         now: Timestamp,
     ) -> Result<(), ServiceError> {
         let Some(iteration) = experiment.current() else { return Ok(()) };

@@ -37,19 +37,19 @@ impl Service {
     /// Looks now.
     pub(super) async fn look(
         &self,
-        experiment: &Experiment,
+        experiment: &Arc<Experiment>,
         iteration: &Iteration,
         now: Timestamp,
     ) -> Result<Results, ServiceError> {
         let tally = self.tally(experiment, iteration).await?;
-        Ok(self.analyse(experiment, iteration, &tally, now).await)
+        self.analyse(experiment, iteration, tally, now).await
     }
 
     /// The last look if it is younger than `patience`, and a new one otherwise, with its time. The
     /// same `Arc` as long as nothing has changed.
     pub(super) async fn shared_look(
         &self,
-        experiment: &Experiment,
+        experiment: &Arc<Experiment>,
         iteration: &Iteration,
         patience: Duration,
         now: Timestamp,
@@ -70,24 +70,34 @@ impl Service {
             Some(look) if look.revision == revision && look.tally == digest => {
                 Arc::clone(&look.results)
             }
-            _ => Arc::new(self.analyse(experiment, iteration, &tally, now).await),
+            _ => Arc::new(self.analyse(experiment, iteration, tally, now).await?),
         };
         let seen = Arc::clone(&results);
         *last = Some(Look { taken, time: now, revision, tally: digest, results });
         Ok((seen, now))
     }
 
+    /// Milliseconds of pure computing, for the largest experiments: on a thread of its own, and
+    /// never more of them at once than there are permits, so that no Assign waits for it.
     async fn analyse(
         &self,
-        experiment: &Experiment,
+        experiment: &Arc<Experiment>,
         iteration: &Iteration,
-        tally: &Tally,
+        tally: Tally,
         now: Timestamp,
-    ) -> Results {
-        let Analysis { results, evidence } = analysis::analyse(experiment, iteration, tally, now);
+    ) -> Result<Results, ServiceError> {
+        let failed = |what: &str| ServiceError::StoreBroken(what.to_owned());
+        let permit = self.analyses.acquire().await.map_err(|_| failed("no more analyses"))?;
+        let (of_experiment, of_iteration) = (Arc::clone(experiment), iteration.clone());
+        let analysis = tokio::task::spawn_blocking(move || {
+            analysis::analyse(&of_experiment, &of_iteration, &tally, now)
+        });
+        let analysis = analysis.await.map_err(|_| failed("the analysis panicked"));
+        drop(permit);
+        let Analysis { results, evidence } = analysis?;
         self.keep(experiment, iteration, &evidence).await;
         self.record(experiment, iteration, &results, now).await;
-        results
+        Ok(results)
     }
 
     /// Keeps the evidence of this look, so that what was significant once stays so. Failing to is

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use crate::domain::experiment::ShardCount;
 use crate::store::Store;
+use tokio::sync::Semaphore;
 
 pub use self::admin::{EtagCheck, Saved, Update};
 pub use self::assign::{Assigned, NamedPlace};
@@ -28,6 +29,9 @@ pub use self::listing::{Page, PageRequest};
 pub use self::outcomes::Receipt;
 pub use self::results::ResultsRequest;
 pub use self::watch::{Watch, WatchRequest};
+
+/// How many results are computed at once.
+const CONCURRENT_ANALYSES: usize = 2;
 
 /// What a deployment decides about the service.
 #[derive(Debug, Clone)]
@@ -62,6 +66,7 @@ pub struct Service {
     store: Arc<dyn Store>,
     catalog: Catalog,
     exposures: exposures::ExposureQueue,
+    analyses: Semaphore,
     looks: looks::Looks,
     recorded: history::Recorded,
     options: Options,
@@ -77,6 +82,7 @@ impl Service {
             store,
             catalog: Catalog::default(),
             exposures,
+            analyses: Semaphore::new(CONCURRENT_ANALYSES),
             looks: looks::Looks::default(),
             recorded: history::Recorded::default(),
             options,

@@ -16,6 +16,8 @@ pub struct ResultsRequest {
     pub iteration: u32,
     /// Of which metrics; empty means all.
     pub metric_ids: Vec<String>,
+    /// Whether a segment was asked for.
+    pub segmented: bool,
 }
 
 impl Service {
@@ -30,6 +32,10 @@ impl Service {
         now: Timestamp,
     ) -> Result<Results, ServiceError> {
         let experiment = self.catalog.find(&request.experiment_id)?;
+        if request.segmented {
+            let problem = "is not kept: this release has no results by segment";
+            return Err(ServiceError::bad_field("segment", problem));
+        }
         let metrics = wanted(&experiment, &request.metric_ids)?;
         let iteration = iteration(&experiment, request.iteration)?;
         let mut results = self.look(&experiment, iteration, now).await?;
