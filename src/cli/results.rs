@@ -1,16 +1,18 @@
-//! `results`: the evidence so far, once or again and again.
+//! `results`: the evidence so far, once or whenever it changes.
 
 use std::io::Write;
-use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use tonic::{Status, Streaming};
 
 use super::client::{Client, Connection};
+use super::retry::Backoff;
 use super::{Error, Layout, report, wire};
-use crate::rpc::pb::{Experiment, ExperimentResults, GetExperimentRequest, GetResultsRequest};
+use crate::rpc::pb::{
+    Experiment, ExperimentResults, GetExperimentRequest, GetResultsRequest, WatchResultsRequest,
+    WatchResultsResponse,
+};
 
-/// How often `--watch` looks.
-const EVERY: Duration = Duration::from_secs(2);
 /// Cursor to the top left corner, everything below it erased.
 const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
 
@@ -29,8 +31,8 @@ pub struct Options {
     /// A page for people or canonical protobuf JSON for programs.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
-    /// Look again every two seconds, until interrupted.
-    #[arg(long)]
+    /// Again whenever the current results change, at most every two seconds, until interrupted.
+    #[arg(long, conflicts_with = "iteration")]
     pub watch: bool,
     /// Which server.
     #[command(flatten)]
@@ -53,30 +55,83 @@ pub(super) async fn run(
     layout: Layout,
 ) -> Result<(), Error> {
     let client = options.connection.open().await?;
+    if options.watch {
+        return watch(&client, options, out, layout).await;
+    }
     let request = GetResultsRequest {
         experiment_id: options.experiment.clone(),
         iteration: options.iteration,
         metric_ids: options.metrics.clone(),
         segment: None,
     };
+    let results = fetch(&client, request).await?;
+    let text = render(&client, options, &results, layout).await?;
+    Ok(out.write_all(text.as_bytes())?)
+}
+
+/// Prints the results whenever they change. A server that goes away is waited for.
+async fn watch(
+    client: &Client,
+    options: &Options,
+    out: &mut dyn Write,
+    layout: Layout,
+) -> Result<(), Error> {
+    let request = WatchResultsRequest {
+        experiment_id: options.experiment.clone(),
+        metric_ids: options.metrics.clone(),
+        min_interval: None,
+    };
+    // Only a terminal has a width: there the page is drawn over the one before.
+    let clear = if layout.width.is_some() { CLEAR } else { "" };
+    let mut backoff = Backoff::default();
+    let mut changes = None;
     loop {
-        let results = fetch(&client, request.clone()).await?;
-        let text = match options.output {
-            Output::Json => wire::to_json_text("ExperimentResults", &results)?,
-            Output::Table => {
-                let experiment = experiment(&client, &options.experiment).await?;
-                report(&results, &experiment, layout)
+        match next(client, &request, &mut changes).await {
+            Ok(None) => return Ok(()),
+            Ok(Some(change)) => {
+                backoff = Backoff::default();
+                // A sign of life has no results.
+                let Some(results) = change.results else { continue };
+                let text = render(client, options, &results, layout).await?;
+                write!(out, "{clear}{text}")?;
+                out.flush()?;
             }
-        };
-        // Only a terminal has a width: there the page is drawn over the one before.
-        let clear = options.watch && layout.width.is_some();
-        write!(out, "{}{text}", if clear { CLEAR } else { "" })?;
-        if !options.watch {
-            return Ok(());
+            Err(status) => {
+                changes = None;
+                let Some(wait) = backoff.wait_after(&status) else {
+                    return Err(Error::call(format!("watch {}", options.experiment))(status));
+                };
+                tokio::time::sleep(wait).await;
+            }
         }
-        out.flush()?;
-        tokio::time::sleep(EVERY).await;
     }
+}
+
+/// The next change; begins to watch where nobody does.
+async fn next(
+    client: &Client,
+    request: &WatchResultsRequest,
+    changes: &mut Option<Streaming<WatchResultsResponse>>,
+) -> Result<Option<WatchResultsResponse>, Status> {
+    let changes = if let Some(changes) = changes {
+        changes
+    } else {
+        let begun = client.data.clone().watch_results(request.clone()).await?;
+        changes.insert(begun.into_inner())
+    };
+    changes.message().await
+}
+
+async fn render(
+    client: &Client,
+    options: &Options,
+    results: &ExperimentResults,
+    layout: Layout,
+) -> Result<String, Error> {
+    Ok(match options.output {
+        Output::Json => wire::to_json_text("ExperimentResults", results)?,
+        Output::Table => report(results, &experiment(client, &options.experiment).await?, layout),
+    })
 }
 
 /// The page of an experiment as of now.

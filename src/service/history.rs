@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::domain::analysis::Results;
 use crate::domain::counter::ShardKey;
@@ -147,8 +148,8 @@ impl Service {
     ) -> Result<(), ServiceError> {
         let Some(iteration) = experiment.current() else { return Ok(()) };
         let Some((shard, tick)) = self.due(experiment, iteration, now) else { return Ok(()) };
-        self.shared_look(experiment, iteration, self.options.look_interval, now).await?;
-        // Also when nothing has changed and there was nothing to note.
+        self.shared_look(experiment, iteration, Duration::ZERO, now).await?;
+        // Also when there was nothing to note yet.
         self.recorded.add(shard, tick);
         Ok(())
     }

@@ -49,6 +49,7 @@ fn misuse_ends_with_2_and_failure_with_1() {
         &["results"][..],
         &["frobnicate"],
         &["plan", "--effect", "0.05"],
+        &["results", "x", "--watch", "--iteration", "2"],
         &["serve", "--store", "postgres://x"],
         &["serve", "--shards", "3"],
         &["demo", "--users", "0"],

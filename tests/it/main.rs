@@ -24,6 +24,7 @@ mod replay;
 mod results;
 mod shutdown;
 mod store_contract;
+mod streams;
 mod support;
 mod telemetry;
 mod tidy;

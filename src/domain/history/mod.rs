@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn every_slot_is_used_when_the_spacing_is_about_to_double() {
-        for end in [255, 511, 1_023, 65_535] {
+        for end in [255_u64, 511, 1_023, 65_535] {
             let expected: Vec<u64> = (0..256).map(|nth| nth * end.div_ceil(256)).collect();
             assert_eq!(ticks(&watched(end)), expected);
         }
