@@ -12,6 +12,7 @@ mod status;
 mod trace;
 
 pub use self::admin::Admin;
+pub use self::clock::now;
 pub use self::experimentation::Experimentation;
 pub use self::routes::{Serving, limits, routes};
 

@@ -12,7 +12,7 @@ mod results;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::experiment::ShardCount;
+use crate::domain::experiment::{ShardCount, Timestamp};
 use crate::store::Store;
 use tokio::sync::Semaphore;
 
@@ -83,13 +83,23 @@ impl Service {
         self.catalog.refresh(self.store.as_ref()).await
     }
 
-    /// Keeps the catalog fresh for as long as it is polled. `on_result` hears of every attempt.
-    pub async fn follow(&self, mut on_result: impl FnMut(Result<(), ServiceError>) + Send) {
+    /// Keeps the catalog fresh and pauses what has come to its planned end, for as long as it is
+    /// polled. `on_result` hears of every attempt, `now` tells the time.
+    pub async fn follow(
+        &self,
+        now: impl Fn() -> Timestamp + Send,
+        mut on_result: impl FnMut(Result<(), ServiceError>) + Send,
+    ) {
         let mut ticks = tokio::time::interval(self.options.catalog_poll);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            on_result(self.refresh().await);
+            let refreshed = self.refresh().await;
+            let settled = match refreshed {
+                Ok(()) => self.pause_overdue(now()).await,
+                failed => failed,
+            };
+            on_result(settled);
         }
     }
 }

@@ -6,5 +6,6 @@ mod exposure;
 mod lasting;
 mod maxima;
 mod order;
+mod reading;
 mod records;
 mod redis;
