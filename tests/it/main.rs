@@ -13,6 +13,7 @@ mod command_line;
 mod crash;
 mod demo;
 mod golden_bucket;
+mod golden_stats;
 mod http;
 mod outcomes;
 mod program;
