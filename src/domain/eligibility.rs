@@ -88,6 +88,9 @@ impl TryFrom<String> for Eligibility {
         if source.len() > Self::LIMIT {
             return Err(InvalidRule::TooLong(source.len()));
         }
+        if source.bytes().filter(|byte| *byte == b'?').count() > CONDITIONAL_LIMIT {
+            return Err(InvalidRule::TooDeep);
+        }
         let expression = PrattParser::new()
             .max_recursion_depth(PARSER_DEPTH)
             .max_expression_node_count(NODE_LIMIT)
@@ -100,6 +103,10 @@ impl TryFrom<String> for Eligibility {
 
 /// Brackets within brackets; half of what trees may be deep, and a 16th of what fits a thread.
 const PARSER_DEPTH: u16 = 32;
+
+/// The parser recurses into the branch of every `?:` without counting it, so they are counted
+/// before. A question mark in a text counts as well; a rule has no need of that many.
+const CONDITIONAL_LIMIT: usize = 32;
 
 /// Macros copy their arguments: nested ones grow a tree beyond its source.
 const NODE_LIMIT: usize = 4_096;

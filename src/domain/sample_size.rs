@@ -112,7 +112,9 @@ impl DesignDraft {
         let alpha = self.alpha.unwrap_or(0.05);
         let power = self.power.unwrap_or(0.80);
         within("alpha", alpha, 0.0, 0.5, &mut bad);
-        within("power", power, alpha.clamp(0.0, 0.5), 1.0, &mut bad);
+        // A bad alpha is no reason to blame the power.
+        let least_power = if alpha.is_nan() { 0.0 } else { alpha.clamp(0.0, 0.5) };
+        within("power", power, least_power, 1.0, &mut bad);
         let ratio = self.allocation_ratio.unwrap_or(1.0);
         within("allocation_ratio", ratio, 0.0, 1e6, &mut bad);
         let treatments = self.treatments.max(1);
@@ -155,8 +157,12 @@ impl DesignDraft {
     }
 
     fn effect_size(&self, bad: &mut Violations) -> Option<f64> {
+        let no_effect = "must be set: absolute_effect or relative_effect";
         let Some(metric) = self.metric else {
             bad.add("design", "must be set: proportion or mean");
+            if self.effect.is_none() {
+                bad.add("effect", no_effect);
+            }
             return None;
         };
         let baseline = match metric {
@@ -165,7 +171,7 @@ impl DesignDraft {
         };
         let effect = match (self.effect, baseline) {
             (None, _) => {
-                bad.add("effect", "must be set: absolute_effect or relative_effect");
+                bad.add("effect", no_effect);
                 None
             }
             (Some(Effect::Absolute(effect)), _) => nonzero("absolute_effect", effect, bad),
@@ -323,7 +329,7 @@ mod tests {
         let nothing = DesignDraft { alpha: Some(2.0), ..DesignDraft::default() };
         let faults = nothing.parse().unwrap_err();
         let fields: Vec<&str> = faults.iter().map(|fault| fault.field.as_str()).collect();
-        assert_eq!(fields, ["design", "alpha"]);
+        assert_eq!(fields, ["design", "effect", "alpha"]);
         let impossible = DesignDraft { effect: Some(Effect::Absolute(0.4)), ..draft() };
         assert_eq!(impossible.parse().unwrap_err().iter().next().unwrap().field, "effect");
     }

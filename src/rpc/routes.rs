@@ -19,7 +19,7 @@ use crate::service::Service;
 pub struct Serving {
     /// Both services, grpc.health.v1, and reflection (v1 and v1alpha).
     pub services: Routes,
-    /// Follows the readiness; runs beside the server for as long as that is known.
+    /// Follows the readiness for as long as somebody can change it; then ends all health watches.
     pub health: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
@@ -33,7 +33,7 @@ impl std::fmt::Debug for Serving {
 pub fn routes(service: Arc<Service>, mut ready: watch::Receiver<bool>) -> Serving {
     type Data = ExperimentationServiceServer<Experimentation>;
     type Control = AdminServiceServer<Admin>;
-    let (reporter, health) = tonic_health::server::health_reporter();
+    let (mut reporter, health) = tonic_health::server::health_reporter();
     let mut services = Routes::new(health);
     services = services
         .add_service(Data::new(Experimentation::new(Arc::clone(&service))))
@@ -61,8 +61,14 @@ pub fn routes(service: Arc<Service>, mut ready: watch::Receiver<bool>) -> Servin
                 reporter.set_service_status(name, status).await;
             }
             if ready.changed().await.is_err() {
-                return;
+                break;
             }
+        }
+        // Whoever watches the health would keep the connection and with it the server: forgetting
+        // the services ends those streams, after the last status has gone out.
+        reporter.clear_service_status("").await;
+        for name in SERVICES {
+            reporter.clear_service_status(name).await;
         }
     });
     Serving { services, health }

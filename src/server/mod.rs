@@ -140,6 +140,8 @@ async fn run(
     }
     tracing::info!("draining");
     readiness.announce(Ready::No("draining".to_owned()));
+    // There is nothing more to announce, and who watches the health must not hold up the drain.
+    drop(readiness);
     // Nobody listens any more only if every task has ended, which is what is wanted.
     stop.send_replace(true);
     let deadline = settings.drain_deadline;
@@ -188,12 +190,8 @@ impl Tasks {
         self.0.spawn(async move {
             server.serve_with_incoming_shutdown(incoming, stop).await.map_err(ServerError::Grpc)
         });
-        let stop = stopped(stopping.clone());
         self.0.spawn(async move {
-            tokio::select! {
-                () = routes.health => {}
-                () = stop => {}
-            }
+            routes.health.await;
             Ok(())
         });
     }

@@ -23,6 +23,11 @@ use super::Undefined;
 use super::dd::Dd;
 use super::mean_test::ArmEstimate;
 
+/// Relative size of a residual that is put down to rounding: 2^-96. Groups of constant outcomes
+/// must have no residual at all, or two constants are told apart with a tiny standard error. No
+/// real residual is that small: it would be below the resolution of the outcomes themselves.
+const RESOLUTION: f64 = 1.262_177_448_353_618_8e-29;
+
 /// The sums of one group of units.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Row {
@@ -63,9 +68,11 @@ pub fn ratio(rows: &[Row]) -> Result<ArmEstimate, Undefined> {
     Ok(ArmEstimate { value, standard_error, degrees_of_freedom: count - 1.0 })
 }
 
-/// `y_i - R d_i`.
+/// `y_i - R d_i`; zero where it is no more than rounding of the sums (see [`RESOLUTION`]).
 fn residual(row: &Row, ratio: Dd) -> f64 {
-    (row.numerator - ratio * row.denominator).to_f64()
+    let residual = row.numerator - ratio * row.denominator;
+    let resolution = row.numerator.abs() * Dd::from(RESOLUTION);
+    if residual.abs() <= resolution { 0.0 } else { residual.to_f64() }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "no slice has 2^53 rows")]

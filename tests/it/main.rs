@@ -8,16 +8,21 @@
               by panicking on what it does not expect"
 )]
 
+mod admin;
 mod assign;
 mod command_line;
 mod crash;
 mod demo;
+mod errors;
 mod golden_bucket;
 mod golden_stats;
+mod health;
 mod http;
 mod outcomes;
 mod program;
 mod replay;
+mod results;
+mod shutdown;
 mod store_contract;
 mod support;
 mod telemetry;

@@ -169,7 +169,7 @@ async fn a_pause_counts_whom_it_found_exposed(server: TestServer) {
 
 async fn eligibility_needs_an_iteration_attributes_or_an_exposure(server: TestServer) {
     let mut experiment = wire::experiment("pros");
-    experiment.eligibility = "attributes.plan == 'pro'".to_owned();
+    experiment.eligibility = "attributes.plan == 'pro'".into();
     server.run(experiment).await;
     let units = wire::units("pros", true, 3);
     let plan = |plan| wire::attributes(&[("plan", wire::text(plan))]);

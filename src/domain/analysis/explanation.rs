@@ -22,12 +22,15 @@ pub(super) fn explain(
     if *recommendation == Recommendation::Investigate {
         return sentences;
     }
-    for result in metrics.iter().filter(|result| result.role != Role::Secondary) {
+    let several = situation.treatments.len() > 1;
+    for result in metrics {
         let Some(metric) = experiment.definition.metric(result.metric.as_str()) else { continue };
-        let several = situation.treatments.len() > 1;
-        for comparison in &result.comparisons {
-            sentences.extend(finding(metric, comparison, several));
-        }
+        // Of the secondary metrics only bad news: nobody should ship without having read it.
+        let told = |comparison: &&Comparison| {
+            result.role != Role::Secondary || comparison.verdict == Verdict::Worse
+        };
+        let comparisons = result.comparisons.iter().filter(told);
+        sentences.extend(comparisons.filter_map(|c| finding(metric, c, several)));
     }
     sentences.push("The split of units is as configured.".to_owned());
     let few = exposures.iter().filter(|exposure| (1..FEW_UNITS).contains(&exposure.units));
@@ -127,12 +130,9 @@ fn conclusion(metric: &Metric, comparison: &Comparison) -> String {
             format!(": not yet shown to be within the {margin} % you allowed")
         }
         (Verdict::Inconclusive, None) => ", which chance may explain".to_owned(),
+        (Verdict::Worse, _) => ", which is worse".to_owned(),
         (
-            Verdict::InsufficientData
-            | Verdict::Better
-            | Verdict::Worse
-            | Verdict::NonInferior
-            | Verdict::Violated,
+            Verdict::InsufficientData | Verdict::Better | Verdict::NonInferior | Verdict::Violated,
             _,
         ) => String::new(),
     }
@@ -142,7 +142,10 @@ fn conclusion(metric: &Metric, comparison: &Comparison) -> String {
 fn subject(metric: &Metric, comparison: &Comparison) -> String {
     let words = metric.id.as_str().replace('_', " ");
     if let Some(order) = comparison.quantile {
-        return format!("P{} of {words}", digits(100.0 * order));
+        let order = format!("P{}", digits(100.0 * order));
+        // A metric called latency_p95 says so already.
+        let bare = words.strip_suffix(&order.to_lowercase()).map_or(words.as_str(), str::trim_end);
+        return format!("{order} of {bare}");
     }
     let mut letters = words.chars();
     letters.next().map_or_else(String::new, |first| {

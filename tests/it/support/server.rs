@@ -41,12 +41,18 @@ impl TestServer {
 
     /// On what an earlier server left in `home`.
     pub(crate) async fn start_in(home: Home) -> Self {
+        Self::start_with(home, |_| {}).await
+    }
+
+    /// With other settings than those of a local server.
+    pub(crate) async fn start_with(home: Home, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings::local(match home.kind {
             StoreKind::Memory => StoreLocation::Memory,
             StoreKind::Embedded => StoreLocation::Embedded(home.directory.path().join("store")),
             StoreKind::Redis => StoreLocation::Redis(home.server.as_ref().unwrap().url()),
         });
         settings.redis_prefix = home.prefix.clone().try_into().unwrap();
+        change(&mut settings);
         let listeners = Listeners::bind(&settings).await.unwrap();
         let (grpc, http) = listeners.addresses().unwrap();
         let (stop, stopping) = oneshot::channel::<()>();

@@ -84,6 +84,7 @@ pub(crate) fn unit(id: &str, treatment: bool) -> String {
 }
 
 /// `attributes(&[("plan", text("pro"))])`.
+#[expect(clippy::unnecessary_wraps, reason = "the field that it is made for is optional")]
 pub(crate) fn attributes(fields: &[(&str, Value)]) -> Option<Struct> {
     let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
     Some(Struct { fields: fields.collect::<BTreeMap<_, _>>() })
