@@ -128,8 +128,6 @@ pub(super) fn compare(
         interval: reading_interval(seen.difference, rule.as_ref(), &look, level),
     });
     let fixed_interval = fixed.and_then(|t| ConfidenceInterval::finite(t.interval(level), level));
-    let fixed_lift =
-        lift.as_ref().and_then(|lift| fieller(lift, lift.critical_value(level)?, level));
     let guardrail = guardrail(metric);
     let fixed_guardrail = contest
         .estimates
@@ -153,7 +151,7 @@ pub(super) fn compare(
         },
         lift: lift.as_ref().map(|lift| lift.lift),
         lift_interval: if one_look {
-            fixed_lift
+            lift.as_ref().and_then(|lift| fieller(lift, lift.critical_value(level)?, level))
         } else {
             sequential.and_then(|_| ConfidenceInterval::finite(seen.lift, level))
         },
