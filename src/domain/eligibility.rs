@@ -7,7 +7,7 @@
 //! A rule comes from the network and parser, evaluation and destructor of `cel` recurse, so a
 //! rule's depth is bounded, or its author could overflow the stack and end the process. The crate's
 //! default parser overflows already while it looks ahead over 4,096 times `(`; its Pratt parser
-//! counts its recursion. What that builds in loops (`1+1+1...`) is bounded by [`Scope`].
+//! counts its recursion. What that builds in loops (`1+1+1...`) is bounded by `Scope`.
 
 use std::fmt;
 use std::sync::Arc;

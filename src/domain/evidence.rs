@@ -48,6 +48,13 @@ impl Evidence {
         }
     }
 
+    /// The same as a store keeps it, so that what is told today is what will be told tomorrow, to
+    /// the last digit.
+    #[must_use]
+    pub fn as_kept(self) -> Self {
+        Self::from_columns(&self.columns())
+    }
+
     /// The columns of its row; each grows as the evidence does.
     #[must_use]
     pub fn columns(&self) -> Vec<i64> {

@@ -11,6 +11,11 @@
 /// Largest relative error of a value read from its bin.
 pub const RELATIVE_ERROR: f64 = 0.01;
 
+/// Largest relative error of a value interpolated within its bin: the bin's width,
+/// `gamma - 1 = 2a / (1 - a)`. Interpolation is closer than that on average and lets estimates move
+/// smoothly, but promises no more.
+pub const INTERPOLATION_ERROR: f64 = 2.0 * RELATIVE_ERROR / (1.0 - RELATIVE_ERROR);
+
 /// Smallest value with a bin of its own: a nanosecond, a billionth of a dollar.
 pub const SMALLEST: f64 = 1e-9;
 

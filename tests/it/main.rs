@@ -12,6 +12,7 @@ mod admin;
 mod assign;
 mod command_line;
 mod crash;
+mod decisions;
 mod demo;
 mod errors;
 mod golden_bucket;

@@ -12,7 +12,7 @@ use crate::stats::mean_test::ArmEstimate;
 use crate::stats::moments::Moments;
 use crate::stats::quantile::{BlockCounts, Distribution};
 use crate::stats::rows::{Row, ratio};
-use crate::stats::sketch::{Bin, RELATIVE_ERROR};
+use crate::stats::sketch::{Bin, INTERPOLATION_ERROR};
 use crate::stats::{Interval, Undefined, quantile};
 
 /// Sufficient statistics of one metric in one variant and what follows from them.
@@ -109,7 +109,7 @@ impl<'a> Arm<'a> {
             metric.quantiles.iter().map(|probability| QuantileEstimate {
                 probability: *probability,
                 value: distribution.quantile(*probability),
-                relative_error: RELATIVE_ERROR,
+                relative_error: INTERPOLATION_ERROR,
             })
         });
         VariantStatistics {

@@ -1,18 +1,18 @@
 //! Tests of a treatment against control: fixed horizon, sequential, Bayesian, guardrail, naive.
 
 use crate::domain::analysis::contest::Contest;
+use crate::domain::analysis::looks::Looks;
+use crate::domain::analysis::one_look::OneLook;
 use crate::domain::analysis::{ConfidenceInterval, MetricResult, level};
 use crate::domain::evidence::Evidence;
 use crate::domain::experiment::{AnalysisPlan, Experiment, Method};
 use crate::domain::id::VariantId;
 use crate::domain::metric::{Direction, Estimand, Metric, Role};
 use crate::stats::bayes::{NormalPosterior, Prior};
-use crate::stats::lift::{Fieller, Lift};
+use crate::stats::lift::Lift;
 use crate::stats::mean_test::{self, TTest};
 use crate::stats::non_inferiority::{Better, Guardrail, Margin};
-use crate::stats::quantile::always_valid::{DEFAULT_TUNING_COUNT, QuantileTest};
-use crate::stats::sequential::{DEFAULT_TUNING, Look, Rule};
-use crate::stats::{Interval, precision};
+use crate::stats::precision;
 
 /// A treatment against control.
 #[derive(Debug, Clone, PartialEq)]
@@ -109,6 +109,16 @@ pub struct NaiveTest {
     pub welch: TTest,
 }
 
+/// What the method planned says.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Planned {
+    pub(super) difference_interval: Option<ConfidenceInterval>,
+    pub(super) lift_interval: Option<ConfidenceInterval>,
+    pub(super) p_value: Option<f64>,
+    pub(super) non_inferiority_p_value: Option<f64>,
+    pub(super) violation_p_value: Option<f64>,
+}
+
 /// Makes a comparison; also answers the evidence of all looks with this one.
 pub(super) fn compare(
     plan: &AnalysisPlan,
@@ -117,146 +127,47 @@ pub(super) fn compare(
     known: Evidence,
 ) -> (Comparison, Evidence) {
     let level = level(plan);
-    let fixed = contest.estimates.and_then(|(c, t)| mean_test::welch_estimates(&c, &t).ok());
     let lift = contest.estimates.and_then(|(c, t)| Lift::new(&c, &t).ok());
-    let rule = rule(plan, contest);
-    let look = look(contest);
-    let seen =
-        known.and(this_look(plan, metric, contest, rule.as_ref(), look.as_ref(), lift.as_ref()));
-    let sequential = look.map(|look| SequentialReading {
-        p_value: seen.ln_p_value.exp().max(f64::MIN_POSITIVE),
-        interval: reading_interval(seen.difference, rule.as_ref(), &look, level),
-    });
-    let fixed_interval = fixed.and_then(|t| ConfidenceInterval::finite(t.interval(level), level));
     let guardrail = guardrail(metric);
-    let fixed_guardrail = contest
-        .estimates
-        .zip(guardrail)
-        .and_then(|((c, t), guardrail)| guardrail.test(&c, &t).ok());
+    let one_look = OneLook::take(contest, guardrail);
+    let looks = Looks::take(plan, contest, lift.as_ref(), guardrail, known);
+    let planned = match plan.method {
+        Method::FixedHorizon => one_look.planned(lift.as_ref(), level),
+        Method::Sequential => looks.planned(level),
+    };
+    let test = one_look.test;
     let naive = naive(contest);
-    let one_look = plan.method == Method::FixedHorizon;
-    let of_looks = |ln_p: f64| look.and(guardrail).map(|_| ln_p.exp().max(f64::MIN_POSITIVE));
+    let (control, treatment) = (contest.control, contest.treatment);
     let comparison = Comparison {
-        variant: contest.treatment.variant.clone(),
-        baseline: contest.control.variant.clone(),
+        variant: treatment.variant.clone(),
+        baseline: control.variant.clone(),
         quantile: contest.quantile.map(|order| order.probability),
         difference: contest
             .estimates
             .map(|(c, t)| (t.value - c.value).to_f64())
             .filter(|difference| difference.is_finite()),
-        difference_interval: if one_look {
-            fixed_interval
-        } else {
-            sequential.and_then(|reading| reading.interval)
-        },
+        difference_interval: planned.difference_interval,
         lift: lift.as_ref().map(|lift| lift.lift),
-        lift_interval: if one_look {
-            lift.as_ref().and_then(|lift| fieller(lift, lift.critical_value(level)?, level))
-        } else {
-            sequential.and_then(|_| ConfidenceInterval::finite(seen.lift, level))
-        },
-        p_value: if one_look {
-            fixed.map(|test| test.p_value)
-        } else {
-            sequential.map(|reading| reading.p_value)
-        },
+        lift_interval: planned.lift_interval,
+        p_value: planned.p_value,
         adjusted_p_value: None,
         significant: false,
         verdict: Verdict::InsufficientData,
-        fixed_horizon: fixed,
-        fixed_interval,
-        sequential,
-        bayesian: fixed.and_then(|test| bayesian(metric, &test, level)),
+        fixed_horizon: test,
+        fixed_interval: one_look.interval(level),
+        sequential: looks.reading(level),
+        bayesian: test.and_then(|test| bayesian(metric, &test, level)),
         naive,
-        design_effect: design_effect(metric, contest, fixed.as_ref(), naive.as_ref()),
+        design_effect: design_effect(metric, contest, test.as_ref(), naive.as_ref()),
         variance_reduction: contest.variance_reduction,
-        effect_size: precision::effect_size(&contest.control.moments, &contest.treatment.moments)
-            .ok(),
-        detectable_effect: fixed.and_then(|test| {
+        effect_size: precision::effect_size(&control.moments, &treatment.moments).ok(),
+        detectable_effect: test.and_then(|test| {
             precision::detectable_effect(test.standard_error, plan.alpha, plan.power).ok()
         }),
-        non_inferiority_p_value: if one_look {
-            fixed_guardrail.map(|test| test.non_inferior.p_value)
-        } else {
-            of_looks(seen.ln_p_non_inferior)
-        },
-        violation_p_value: if one_look {
-            fixed_guardrail.map(|test| test.violated.p_value)
-        } else {
-            of_looks(seen.ln_p_violated)
-        },
+        non_inferiority_p_value: planned.non_inferiority_p_value,
+        violation_p_value: planned.violation_p_value,
     };
-    (comparison, seen)
-}
-
-fn rule(plan: &AnalysisPlan, contest: &Contest<'_>) -> Option<Rule> {
-    match contest.planned_end(plan) {
-        Some(end) => Rule::planned(plan.alpha, end),
-        None => Rule::open_ended(plan.alpha, DEFAULT_TUNING),
-    }
-    .ok()
-}
-
-fn look(contest: &Contest<'_>) -> Option<Look> {
-    let (control, treatment) = contest.exposed()?;
-    Look::of_estimates(&control.estimate, control.units, &treatment.estimate, treatment.units)
-        .map(|look| look.at_clock(control.clock + treatment.clock))
-        .ok()
-}
-
-/// What this look alone shows.
-fn this_look(
-    plan: &AnalysisPlan,
-    metric: &Metric,
-    contest: &Contest<'_>,
-    rule: Option<&Rule>,
-    look: Option<&Look>,
-    lift: Option<&Lift>,
-) -> Evidence {
-    let (Some(rule), Some(look)) = (rule, look) else { return Evidence::NONE };
-    let test = rule.look(look);
-    let mut evidence = Evidence {
-        ln_p_value: quantile_p_value(plan, contest).unwrap_or(test.ln_p_value),
-        difference: test.interval,
-        ..Evidence::NONE
-    };
-    let radius = 0.5 * (test.interval.upper - test.interval.lower);
-    if let Some(lift) = lift
-        && radius.is_finite()
-        // The critical value by which the difference's interval was made.
-        && let Fieller::Bounded(bounds) = lift.fieller(radius / look.standard_error)
-    {
-        evidence.lift = bounds;
-    }
-    if let (Some((control, treatment)), Some(guardrail)) = (contest.exposed(), guardrail(metric))
-        && let Ok(shown) = guardrail.look(&control, &treatment, rule)
-    {
-        evidence.ln_p_non_inferior = shown.non_inferior.ln_p_value;
-        evidence.ln_p_violated = shown.violated.ln_p_value;
-    }
-    evidence
-}
-
-/// Howard and Ramdas (2022) from the bins: exact where a normal approximation of a tail is not.
-fn quantile_p_value(plan: &AnalysisPlan, contest: &Contest<'_>) -> Option<f64> {
-    let order = contest.quantile?;
-    let (control, treatment) = order.distributions?;
-    let test = QuantileTest::new(order.probability, DEFAULT_TUNING_COUNT, plan.alpha).ok()?;
-    Some(test.look(control, treatment, contest.design_effects?).ln_p_value)
-}
-
-/// The intersection of all looks. Should looks contradict each other (the effect has changed, or
-/// this is one of the alpha experiments), this look speaks for itself.
-fn reading_interval(
-    all: Interval,
-    rule: Option<&Rule>,
-    look: &Look,
-    level: f64,
-) -> Option<ConfidenceInterval> {
-    ConfidenceInterval::finite(all, level).or_else(|| {
-        let alone = rule.map(|rule| rule.look(look).interval)?;
-        ConfidenceInterval::finite(alone, level)
-    })
+    (comparison, looks.seen)
 }
 
 fn guardrail(metric: &Metric) -> Option<Guardrail> {
@@ -266,13 +177,6 @@ fn guardrail(metric: &Metric) -> Option<Guardrail> {
         Direction::Decrease => Better::Lower,
     };
     Guardrail::new(Margin::Relative(margin), better).ok()
-}
-
-fn fieller(lift: &Lift, critical: f64, level: f64) -> Option<ConfidenceInterval> {
-    match lift.fieller(critical) {
-        Fieller::Bounded(bounds) => ConfidenceInterval::finite(bounds, level),
-        Fieller::Exclusive(_) | Fieller::Unbounded => None,
-    }
 }
 
 fn naive(contest: &Contest<'_>) -> Option<NaiveTest> {

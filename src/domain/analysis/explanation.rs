@@ -32,11 +32,16 @@ pub(super) fn explain(
         let comparisons = result.comparisons.iter().filter(told);
         sentences.extend(comparisons.filter_map(|c| finding(metric, c, several)));
     }
-    sentences.push("The split of units is as configured.".to_owned());
+    if exposures.iter().any(|exposure| exposure.units > 0) {
+        sentences.push("The split of units is as configured.".to_owned());
+    }
     let few = exposures.iter().filter(|exposure| (1..FEW_UNITS).contains(&exposure.units));
-    sentences.extend(few.map(|exposure| {
-        let VariantExposure { variant, units, .. } = exposure;
-        format!("Only {units} units met '{variant}': with fewer than 30, treat every error margin as a guess.")
+    sentences.extend(few.map(|VariantExposure { variant, units, .. }| {
+        let met = if *units == 1 { "unit has" } else { "units have" };
+        format!(
+            "Only {units} {met} met '{variant}': with fewer than 30, treat every error margin as \
+             a guess."
+        )
     }));
     sentences
 }

@@ -2,7 +2,8 @@
 //! what to compute for which metric; every formula is in [`crate::stats`].
 //!
 //! - `arm` reads one metric of one variant, `contest` pairs a treatment with control;
-//! - `comparison` tests a contest, `correction` accounts for several of them;
+//! - `one_look` and `looks` read it by the two methods, `comparison` puts them side by side,
+//!   `correction` accounts for several of them;
 //! - [`recommendation`] decides, `explanation` says why.
 //!
 //! What is not defined (no data, no variance, a baseline of zero) is absent, never a made-up
@@ -13,6 +14,8 @@ mod comparison;
 mod contest;
 mod correction;
 mod explanation;
+mod looks;
+mod one_look;
 pub mod recommendation;
 mod sample_ratio;
 

@@ -1,7 +1,7 @@
 //! The store that needs no server: everything in memory, and in one directory on disk.
 //!
 //! Reads come from memory and never wait for the disk. Writes go to one thread, the
-//! [`committer`], through a bounded queue; it is the only one to change the state, so decisions
+//! `committer`, through a bounded queue; it is the only one to change the state, so decisions
 //! need no locks, and one fsync serves everybody who waits. What a caller was told to be counted
 //! survives `kill -9` and a power cut.
 //!

@@ -1,7 +1,7 @@
 //! The store in Redis, shared by any number of replicas of the service.
 //!
 //! Every batch and every raise is one call of one script, so Redis is the only one to decide, and
-//! replicas need not know of each other. Keys are in [`keys`], scripts in [`scripts`]. Needs Redis
+//! replicas need not know of each other. Keys are in [`keys`], scripts in `scripts`. Needs Redis
 //! 6.2 (`SMISMEMBER`). Acknowledged means applied under the `appendfsync` that Redis is set to.
 //!
 //! Memory in Redis: 8 bytes for each counter, about 72 for each unit of an iteration and each
