@@ -150,7 +150,7 @@ impl CpuTime {
     }
 
     fn since(&self, earlier: &Self) -> Duration {
-        let on_cpu = self.on_cpu.zip(earlier.on_cpu).map(|(now, then)| now - then);
-        on_cpu.unwrap_or_else(|| self.wall - earlier.wall)
+        let on_cpu = self.on_cpu.zip(earlier.on_cpu).map(|(now, then)| now.saturating_sub(then));
+        on_cpu.unwrap_or_else(|| self.wall.duration_since(earlier.wall))
     }
 }

@@ -190,7 +190,7 @@ struct Unit {
 struct Units {
     stream: u64,
     icc: f64,
-    units: Vec<Unit>,
+    known: Vec<Unit>,
     /// Cumulated activity, for drawing a unit.
     activity: Vec<f64>,
 }
@@ -198,7 +198,7 @@ struct Units {
 impl Units {
     fn new(population: &Population, noise: &mut Noise<'_>) -> Self {
         let count = population.units;
-        let units = (0..count).map(|_| Unit { inclination: noise.normal(), seen: false }).collect();
+        let known = (0..count).map(|_| Unit { inclination: noise.normal(), seen: false }).collect();
         let mut total = 0.0;
         let activity = (0..count)
             .map(|_| {
@@ -208,7 +208,7 @@ impl Units {
             .collect();
         let [high, low] = [noise.below(1 << 31), noise.below(1 << 31)];
         let stream = u64::try_from(high << 31 | low).unwrap_or_default();
-        Self { stream, icc: population.icc, units, activity }
+        Self { stream, icc: population.icc, known, activity }
     }
 
     fn next_outcome(&mut self, noise: &mut Noise<'_>) -> (OutcomeDraft, bool) {
@@ -217,7 +217,7 @@ impl Units {
             * (f64::from(u32::try_from(noise.below(1 << 31)).unwrap_or_default())
                 / 2_147_483_648.0);
         let index = self.activity.partition_point(|end| *end <= position);
-        let (inclination, is_new) = self.units.get_mut(index).map_or((0.0, false), |unit| {
+        let (inclination, is_new) = self.known.get_mut(index).map_or((0.0, false), |unit| {
             (unit.inclination, !std::mem::replace(&mut unit.seen, true))
         });
         let latent = self.icc.sqrt() * inclination + (1.0 - self.icc).sqrt() * noise.normal();

@@ -25,6 +25,7 @@ use crate::stats::Undefined;
 
 /// Measures false positives, power and coverage of every method, by simulation.
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "a flag for each part")]
 pub struct Options {
     /// Simulated experiments behind each row.
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
@@ -77,13 +78,15 @@ pub enum SimulateError {
     Output(#[from] io::Error),
 }
 
+type Part = fn(&Options) -> Result<String, SimulateError>;
+
 /// Runs what the options name and prints one table per part.
 ///
 /// # Errors
 /// [`SimulateError`].
 pub fn run(options: &Options) -> Result<(), SimulateError> {
     let named = options.aa || options.ab || options.units || options.quantiles || options.engine;
-    let parts: [(bool, fn(&Options) -> Result<String, SimulateError>); 5] = [
+    let parts: [(bool, Part); 5] = [
         (options.aa || !named, parts::no_difference),
         (options.ab || !named, parts::difference),
         (options.units || !named, parts::returning_units),

@@ -176,7 +176,8 @@ pub fn block_design_effect(
 
 fn add(totals: &mut [i64; BLOCKS], counts: &[i64; BLOCKS]) {
     for (total, count) in totals.iter_mut().zip(counts) {
-        *total = total.saturating_add(*count);
+        // Wrapping, so that it is done several at a time; counts of outcomes stay far below 2^63.
+        *total = total.wrapping_add(*count);
     }
 }
 

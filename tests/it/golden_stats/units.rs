@@ -49,6 +49,7 @@ const MOST_ROWS: u64 = 4_096;
 /// With `u = (1, -1, 0, ...)/√2` and `v = (1, 1, -2, 0, ...)/√6`, which are centred and orthonormal,
 /// `y = ȳ + αu` and `d = d̄ + βu + γv` have the sums wanted for `α² = Σ(y-ȳ)²`, `αβ = Σ(y-ȳ)(d-d̄)`
 /// and `β² + γ² = Σ(d-d̄)²`. The estimator sees rows through these sums alone, and their number.
+#[expect(clippy::many_single_char_names, reason = "the symbols above")]
 fn of_sums(arm: &Value) -> Result<ArmEstimate, Undefined> {
     let [n, y, d] = ["n", "sum_y", "sum_d"].map(|field| exact(arm, field));
     let centred = |sum: &str, a: Dd, b: Dd| (exact(arm, sum) - a * b / n).to_f64();
