@@ -198,7 +198,8 @@ impl Tally {
             .filter_map(|(name, row)| Some((name.strip_prefix(prefix)?.parse().ok()?, &row[..])))
             .collect();
         pages.sort_unstable_by_key(|(page, _)| *page);
-        let mut bins = Vec::new();
+        // Half a kilobyte each: one allocation.
+        let mut bins = Vec::with_capacity(pages.len() * usize::from(PAGE_BINS));
         for (page, row) in pages {
             for (slot, blocks) in (0_u16..).zip(row.chunks_exact(index(BLOCKS))) {
                 if let Ok(blocks) = <[i64; 64]>::try_from(blocks)
