@@ -71,7 +71,8 @@ pub struct ServeArgs {
     )]
     telemetry_project: String,
     /// Share of the traces that start here to record; a caller's own decision is honoured.
-    #[arg(long, env = "TIEBREAK_TRACE_SAMPLE_RATIO", default_value = "0.01", value_name = "0..1")]
+    #[arg(long, env = "TIEBREAK_TRACE_SAMPLE_RATIO", default_value = "0.01", value_name = "0..1",
+        value_parser = share)]
     trace_sample_ratio: f64,
     /// How a log line looks.
     #[arg(long, env = "TIEBREAK_LOG_FORMAT", default_value = "human")]
@@ -100,6 +101,11 @@ enum LogStyle {
 
 fn prefix(text: &str) -> Result<Prefix, InvalidPrefix> {
     Prefix::try_from(text.to_owned())
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "must be a number from 0 to 1".to_owned())
 }
 
 fn shards(text: &str) -> Result<ShardCount, String> {
@@ -247,6 +253,10 @@ pub enum ConfigError {
 /// # Errors
 /// [`ConfigError`].
 pub fn with_file(command: Command, arguments: &[OsString]) -> Result<Command, ConfigError> {
+    // A file for the server is no business of its clients.
+    if arguments.get(1).is_none_or(|command| command != "serve") {
+        return Ok(command);
+    }
     #[expect(clippy::disallowed_methods, reason = "the file is needed before clap reads the rest")]
     let Some(path) = file_named(arguments).or_else(|| std::env::var_os(CONFIG_VARIABLE)) else {
         return Ok(command);

@@ -109,10 +109,8 @@ impl ExperimentationService for Experimentation {
         let span = RpcSpan::of(request.extensions());
         let pb::GetResultsRequest { experiment_id, iteration, metric_ids, segment } =
             request.into_inner();
-        if segment.is_some() {
-            return Err(status::not_implemented("GetResults by segment"));
-        }
-        let request = ResultsRequest { experiment_id, iteration, metric_ids };
+        let segmented = segment.is_some();
+        let request = ResultsRequest { experiment_id, iteration, metric_ids, segmented };
         let now = now();
         let answer = self.service.results(&request, now).await;
         let answer = answer.map_err(|error| status::status(&error))?;

@@ -112,7 +112,11 @@ impl Service {
             let stored = match self.experiment(&update.draft.experiment_id).await {
                 Ok(stored) => stored,
                 Err(ServiceError::ExperimentNotFound(_)) if update.allow_missing => {
-                    return self.upsert(update, now).await;
+                    match self.upsert(update.clone(), now).await {
+                        // Somebody created it meanwhile: then it is an update.
+                        Err(ServiceError::ExperimentExists(_)) => continue,
+                        other => return other,
+                    }
                 }
                 Err(error) => return Err(error),
             };
@@ -139,11 +143,10 @@ impl Service {
         stored: &Experiment,
         now: Timestamp,
     ) -> Result<Change, ServiceError> {
-        let merged = update
-            .draft
-            .clone()
-            .masked(Draft::from(&stored.definition), &update.mask)
-            .map_err(ServiceError::invalid_request)?;
+        let merged =
+            update.draft.clone().masked(Draft::from(&stored.definition), &update.mask).map_err(
+                |violations| ServiceError::Invalid { input: InvalidInput::Experiment, violations },
+            )?;
         let definition = merged.parse().map_err(ServiceError::experiment)?;
         let change = stored
             .update(definition, now)

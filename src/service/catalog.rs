@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
+use tokio::sync::Mutex;
 
 use crate::domain::experiment::Experiment;
 use crate::domain::id::ExperimentId;
@@ -39,6 +40,7 @@ impl From<Records> for Snapshot {
 #[derive(Debug, Default)]
 pub struct Catalog {
     newest: ArcSwapOption<Snapshot>,
+    refreshing: Mutex<()>,
 }
 
 impl Catalog {
@@ -61,16 +63,14 @@ impl Catalog {
     }
 
     pub(super) async fn refresh(&self, store: &dyn Store) -> Result<(), ServiceError> {
+        // One at a time: what was read last is what holds, also when the store's version went
+        // back because it was restored or failed over.
+        let _turn = self.refreshing.lock().await;
         let known = self.newest.load().as_ref().map(|snapshot| snapshot.version);
         if known == Some(store.version().await?) {
             return Ok(());
         }
-        let read = Arc::new(Snapshot::from(store.records().await?));
-        // Two refreshes may overlap: the one that read later in the store's history wins.
-        self.newest.rcu(|current| match current {
-            Some(current) if current.version > read.version => Some(Arc::clone(current)),
-            _ => Some(Arc::clone(&read)),
-        });
+        self.newest.store(Some(Arc::new(Snapshot::from(store.records().await?))));
         Ok(())
     }
 }

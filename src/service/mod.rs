@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crate::domain::experiment::ShardCount;
 use crate::store::Store;
+use tokio::sync::Semaphore;
 
 pub use self::admin::{EtagCheck, Saved, Update};
 pub use self::assign::{Assigned, NamedPlace};
@@ -23,6 +24,9 @@ pub use self::exposures::ExposureRecorder;
 pub use self::listing::{Page, PageRequest};
 pub use self::outcomes::Receipt;
 pub use self::results::ResultsRequest;
+
+/// How many results are computed at once.
+const CONCURRENT_ANALYSES: usize = 2;
 
 /// What a deployment decides about the service.
 #[derive(Debug, Clone)]
@@ -51,6 +55,7 @@ pub struct Service {
     store: Arc<dyn Store>,
     catalog: Catalog,
     exposures: exposures::ExposureQueue,
+    analyses: Semaphore,
     options: Options,
 }
 
@@ -60,7 +65,8 @@ impl Service {
     #[must_use]
     pub fn new(store: Arc<dyn Store>, options: Options) -> (Self, ExposureRecorder) {
         let (exposures, recorder) = exposures::queue(Arc::clone(&store), options.exposure_queue);
-        (Self { store, catalog: Catalog::default(), exposures, options }, recorder)
+        let analyses = Semaphore::new(CONCURRENT_ANALYSES);
+        (Self { store, catalog: Catalog::default(), exposures, analyses, options }, recorder)
     }
 
     /// The experiments as this process knows them.

@@ -1,5 +1,7 @@
 //! GetResults: read the shards, add them up, analyse.
 
+use std::sync::Arc;
+
 use crate::domain::analysis::{self, Analysis, Results};
 use crate::domain::counter::ShardKey;
 use crate::domain::experiment::{Experiment, Iteration, Timestamp};
@@ -18,6 +20,8 @@ pub struct ResultsRequest {
     pub iteration: u32,
     /// Of which metrics; empty means all.
     pub metric_ids: Vec<String>,
+    /// Whether a segment was asked for.
+    pub segmented: bool,
 }
 
 impl Service {
@@ -32,6 +36,10 @@ impl Service {
         now: Timestamp,
     ) -> Result<Results, ServiceError> {
         let experiment = self.catalog.find(&request.experiment_id)?;
+        if request.segmented {
+            let problem = "is not kept: this release has no results by segment";
+            return Err(ServiceError::bad_field("segment", problem));
+        }
         let metrics = wanted(&experiment, &request.metric_ids)?;
         let number = request.iteration;
         let iteration =
@@ -41,13 +49,33 @@ impl Service {
             })?;
         let tally = self.tally(&experiment, iteration).await?;
         let Analysis { mut results, evidence } =
-            analysis::analyse(&experiment, iteration, &tally, now);
+            self.analyse(&experiment, iteration, tally, now).await?;
         self.keep(&experiment, iteration, &evidence).await;
         // Restricted last: corrections and the recommendation need all metrics.
         if !metrics.is_empty() {
             results.metrics.retain(|result| metrics.contains(&result.metric));
         }
         Ok(results)
+    }
+
+    /// Milliseconds of pure computing, for the largest experiments: on a thread of its own, and
+    /// never more of them at once than there are permits, so that no Assign waits for it.
+    async fn analyse(
+        &self,
+        experiment: &Arc<Experiment>,
+        iteration: &Iteration,
+        tally: Tally,
+        now: Timestamp,
+    ) -> Result<Analysis, ServiceError> {
+        let failed = |what: &str| ServiceError::StoreBroken(what.to_owned());
+        let permit = self.analyses.acquire().await.map_err(|_| failed("no more analyses"))?;
+        let (experiment, iteration) = (Arc::clone(experiment), iteration.clone());
+        let analysis = tokio::task::spawn_blocking(move || {
+            analysis::analyse(&experiment, &iteration, &tally, now)
+        });
+        let analysis = analysis.await.map_err(|_| failed("the analysis panicked"));
+        drop(permit);
+        analysis
     }
 
     /// Keeps the evidence of this look, so that what was significant once stays so. Failing to is

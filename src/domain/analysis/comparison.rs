@@ -142,10 +142,7 @@ pub(super) fn compare(
         variant: treatment.variant.clone(),
         baseline: control.variant.clone(),
         quantile: contest.quantile.map(|order| order.probability),
-        difference: contest
-            .estimates
-            .map(|(c, t)| (t.value - c.value).to_f64())
-            .filter(|difference| difference.is_finite()),
+        difference: contest.difference(),
         difference_interval: planned.difference_interval,
         lift: lift.as_ref().map(|lift| lift.lift),
         lift_interval: planned.lift_interval,

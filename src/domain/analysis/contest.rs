@@ -6,9 +6,13 @@ use crate::domain::experiment::AnalysisPlan;
 use crate::domain::id::{MetricId, VariantId};
 use crate::domain::metric::{Estimand, Metric};
 use crate::stats::cuped;
+use crate::stats::dd::Dd;
 use crate::stats::mean_test::ArmEstimate;
 use crate::stats::non_inferiority::ExposedArm;
 use crate::stats::quantile::Distribution;
+
+/// Relative error of estimates in double-double, with room to spare: 2^-96.
+const ROUNDING: f64 = 1.262_177_448_353_618_8e-29;
 
 /// One comparison before it is made.
 pub(super) struct Contest<'a> {
@@ -87,6 +91,15 @@ fn of_quantile<'a>(
 }
 
 impl Contest<'_> {
+    /// Treatment minus control; zero where it is no more than rounding of the sums.
+    pub(super) fn difference(&self) -> Option<f64> {
+        let (control, treatment) = self.estimates?;
+        let difference = treatment.value - control.value;
+        let rounding = control.value.abs() * Dd::from(ROUNDING);
+        let difference = if difference.abs() <= rounding { Dd::ZERO } else { difference };
+        Some(difference.to_f64()).filter(|difference| difference.is_finite())
+    }
+
     /// Both estimates with the units behind them and what they add to the clock: outcomes.
     ///
     /// Where units return, evidence goes on growing while no new unit comes, and a clock in units

@@ -131,7 +131,8 @@ pub fn analyse(
     correction::adjust(&experiment.definition.analysis, &mut metrics);
     comparison::judge(experiment, &mut metrics);
     let progress = progress(experiment, &exposures);
-    let situation = recommendation::Situation::of(experiment, &sample_ratio, &metrics, progress);
+    let situation =
+        recommendation::Situation::of(experiment, iteration, &sample_ratio, &metrics, progress);
     let recommendation = situation.decide();
     let explanations =
         explanation::explain(experiment, &situation, &recommendation, &metrics, &exposures);
@@ -220,7 +221,8 @@ fn completion(
     now: Timestamp,
 ) -> Option<Timestamp> {
     let share = progress.filter(|share| *share > 0.0 && *share < 1.0)?;
-    if experiment.state != State::Running {
+    let current = experiment.current().is_some_and(|current| current.number == iteration.number);
+    if experiment.state != State::Running || !current {
         return None;
     }
     let begin = experiment.started?.max(iteration.opened);

@@ -8,7 +8,7 @@ use crate::support::server::{Failure, StoreKind, TestServer, failure};
 use crate::support::wire;
 
 fn invalid(fields: &[&str]) -> Failure {
-    Failure::invalid("INVALID_REQUEST", fields)
+    Failure::invalid("INVALID_EXPERIMENT", fields)
 }
 
 async fn server_with(id: &str) -> TestServer {
