@@ -182,7 +182,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// A server of this machine's own on free ports: for `demo` and for tests.
+    /// A server of this machine's own on free ports: for `demo` and for tests. It looks at results
+    /// only when asked, so that the same outcomes make the same page.
     #[must_use]
     pub fn local(store: StoreLocation) -> Self {
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -192,7 +193,7 @@ impl Settings {
             store,
             redis_prefix: Prefix::default(),
             dedup_window: Duration::from_secs(7 * 24 * 3_600),
-            service: service::Options::default(),
+            service: service::Options { look_interval: None, ..service::Options::default() },
             telemetry: telemetry::Options::default(),
             drain_deadline: Duration::from_secs(10),
         }

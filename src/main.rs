@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use tiebreak::{cli, config, server};
+use tiebreak::{cli, config, server, simulate};
 
 /// Honest online A/B tests of LLMs.
 #[derive(Debug, Parser)]
@@ -18,6 +18,8 @@ struct Tiebreak {
 enum Command {
     /// Run the service.
     Serve(config::ServeArgs),
+    /// Measure the error rates of the statistics by simulation.
+    Simulate(simulate::Options),
     #[command(flatten)]
     Client(cli::Command),
 }
@@ -35,6 +37,10 @@ async fn main() -> ExitCode {
         Command::Serve(args) => match server::program(&args.into()).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => failed(error.as_ref(), 1),
+        },
+        Command::Simulate(options) => match simulate::run(&options) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(&error, 1),
         },
         Command::Client(command) => match server::client(command).await {
             Ok(()) => ExitCode::SUCCESS,

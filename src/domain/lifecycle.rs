@@ -67,6 +67,11 @@ impl Experiment {
     /// [`ChangeRefused`] when the experiment is closed, or when one that has started would lose
     /// or change a metric or its analysis plan.
     pub fn update(&self, definition: Definition, now: Timestamp) -> Result<Change, ChangeRefused> {
+        let changed = self.definition.differences(&definition);
+        if changed.is_empty() {
+            // Also of a closed experiment: who applies the same file again asks for nothing.
+            return Ok(Change { experiment: self.clone(), changed, new_iteration: false });
+        }
         let started = match self.state {
             State::Draft => false,
             State::Running | State::Paused => true,
@@ -74,10 +79,6 @@ impl Experiment {
         };
         if started {
             self.check_started(&definition)?;
-        }
-        let changed = self.definition.differences(&definition);
-        if changed.is_empty() {
-            return Ok(Change { experiment: self.clone(), changed, new_iteration: false });
         }
         let mut after = self.touched(now);
         let new_iteration = started && self.definition.design_differs(&definition);

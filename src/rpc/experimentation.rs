@@ -40,7 +40,8 @@ impl ExperimentationService for Experimentation {
         let span = RpcSpan::of(request.extensions());
         let pb::AssignRequest { experiment_id, unit_id, attributes, defer_exposure } =
             request.into_inner();
-        let (unit, attributes) = assignment::unit(&unit_id, attributes).map_err(status::invalid)?;
+        let (unit, attributes) =
+            assignment::request(&experiment_id, &unit_id, attributes).map_err(status::invalid)?;
         let assigned = self
             .service
             .assign(&experiment_id, unit, &attributes, defer_exposure)
@@ -56,8 +57,8 @@ impl ExperimentationService for Experimentation {
     ) -> Result<Response<pb::BatchAssignResponse>, Status> {
         let pb::BatchAssignRequest { unit_id, experiment_ids, attributes, defer_exposure } =
             request.into_inner();
-        assignment::check_batch(&experiment_ids).map_err(status::invalid)?;
-        let (unit, attributes) = assignment::unit(&unit_id, attributes).map_err(status::invalid)?;
+        let (unit, attributes) =
+            assignment::batch(&experiment_ids, &unit_id, attributes).map_err(status::invalid)?;
         let assigned = self
             .service
             .assign_batch(&experiment_ids, unit, &attributes, defer_exposure)

@@ -124,13 +124,13 @@ fn message(code: Code, error: &ServiceError) -> String {
 /// Longest message; the details have the rest.
 const MESSAGE_CHARS: usize = 1_000;
 
+/// Only what an operator can mend, and not once per call: while the store is away the catalog's
+/// poll says so.
 fn log(code: Code, error: &ServiceError) {
-    // The server says once that it goes away, not once for every stream.
-    if matches!(error, ServiceError::ShuttingDown) {
-        return;
-    }
-    if matches!(code, Code::Internal | Code::Unavailable | Code::ResourceExhausted) {
-        let cause = std::error::Error::source(error).map(ToString::to_string);
-        tracing::warn!(%error, cause, ?code, "call failed");
+    let cause = std::error::Error::source(error).map(ToString::to_string);
+    if code == Code::Internal {
+        tracing::error!(%error, cause, "call failed");
+    } else if code == Code::Unavailable {
+        tracing::debug!(%error, cause, "call failed");
     }
 }

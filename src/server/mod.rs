@@ -134,6 +134,11 @@ async fn run(
     tasks.observe(service, &stopping);
     tasks.record_exposures(recorder);
     readiness.announce(Ready::Yes);
+    if !(grpc_address.ip().is_loopback() && http_address.ip().is_loopback()) {
+        tracing::warn!(
+            "listening beyond loopback without authentication and TLS: trust the network"
+        );
+    }
     tracing::info!(grpc = %grpc_address, http = %http_address, store = %settings.store, "serving");
     tokio::select! {
         () = shutdown => {}
@@ -215,9 +220,13 @@ impl Tasks {
         let stop = stopped(stopping.clone());
         self.0.spawn(async move {
             let mut healthy = true;
-            let follow = service.follow(|refreshed| match refreshed {
-                Ok(()) => healthy = true,
-                // Once per outage: the poll goes on every second.
+            // Once when it goes and once when it comes back: the poll goes on every second.
+            let follow = service.follow(rpc::now, |result| match result {
+                Ok(()) if healthy => {}
+                Ok(()) => {
+                    healthy = true;
+                    tracing::info!("the store answers again");
+                }
                 Err(error) if healthy => {
                     healthy = false;
                     tracing::warn!(%error, "the store does not answer; assigning from the last snapshot");

@@ -55,8 +55,12 @@ impl Catalog {
     /// The experiment of that name.
     ///
     /// # Errors
-    /// [`ServiceError::ExperimentNotFound`], [`ServiceError::NotReady`].
+    /// [`ServiceError::ExperimentNotFound`], [`ServiceError::Invalid`] without a name,
+    /// [`ServiceError::NotReady`].
     pub fn find(&self, id: &str) -> Result<Arc<Experiment>, ServiceError> {
+        if id.is_empty() {
+            return Err(ServiceError::bad_field("experiment_id", "must be set"));
+        }
         let newest = self.newest.load();
         let snapshot = newest.as_ref().ok_or(ServiceError::NotReady)?;
         snapshot.experiments.get(id).map(Arc::clone).ok_or_else(|| not_found(id))

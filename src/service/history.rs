@@ -118,13 +118,16 @@ impl Service {
     }
 
     /// Looks at the running experiments whenever a point of their history is due, for as long as
-    /// it is polled. `on_result` hears of every look.
+    /// it is polled; waits for nothing when it is not to look. `on_result` hears of every look.
     pub async fn observe(
         &self,
         clock: impl Fn() -> Timestamp + Send,
         mut on_result: impl FnMut(Result<(), ServiceError>) + Send,
     ) {
-        let mut ticks = tokio::time::interval(self.options.look_interval);
+        let Some(interval) = self.options.look_interval else {
+            return std::future::pending().await;
+        };
+        let mut ticks = tokio::time::interval(interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;

@@ -15,7 +15,7 @@ mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::experiment::ShardCount;
+use crate::domain::experiment::{ShardCount, Timestamp};
 use crate::store::Store;
 use tokio::sync::Semaphore;
 
@@ -42,8 +42,10 @@ pub struct Options {
     pub exposure_queue: usize,
     /// How often the store is asked whether the experiments changed.
     pub catalog_poll: Duration,
-    /// How often running experiments are checked for a point of their history that is due.
-    pub look_interval: Duration,
+    /// How often running experiments are checked for a point of their history that is due; `None`
+    /// leaves all looks to those who ask. What a sequential test shows depends on when somebody
+    /// looked, so results that must be the same twice need that.
+    pub look_interval: Option<Duration>,
     /// How often whoever watches results hears something when they do not change.
     pub keep_alive: Duration,
 }
@@ -54,7 +56,7 @@ impl Default for Options {
             shards: ShardCount::ONE,
             exposure_queue: 65_536,
             catalog_poll: Duration::from_secs(1),
-            look_interval: Duration::from_secs(1),
+            look_interval: Some(Duration::from_secs(1)),
             keep_alive: Duration::from_secs(20),
         }
     }
@@ -104,13 +106,23 @@ impl Service {
         self.catalog.refresh(self.store.as_ref()).await
     }
 
-    /// Keeps the catalog fresh for as long as it is polled. `on_result` hears of every attempt.
-    pub async fn follow(&self, mut on_result: impl FnMut(Result<(), ServiceError>) + Send) {
+    /// Keeps the catalog fresh and pauses what has come to its planned end, for as long as it is
+    /// polled. `on_result` hears of every attempt, `now` tells the time.
+    pub async fn follow(
+        &self,
+        now: impl Fn() -> Timestamp + Send,
+        mut on_result: impl FnMut(Result<(), ServiceError>) + Send,
+    ) {
         let mut ticks = tokio::time::interval(self.options.catalog_poll);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            on_result(self.refresh().await);
+            let refreshed = self.refresh().await;
+            let settled = match refreshed {
+                Ok(()) => self.pause_overdue(now()).await,
+                failed => failed,
+            };
+            on_result(settled);
         }
     }
 }

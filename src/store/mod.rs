@@ -40,9 +40,10 @@
 //!   names of their own, which start with `m/`. No increment ever touches them: a sum and a
 //!   maximum of the same column would depend on the order.
 //!
-//! **Read.** [`Store::rows`] answers all rows of a shard as they are, each a consistent point of
-//! its own. A row reaches to the last column that was ever touched; a column that nobody touched
-//! reads 0. So the rows of a shard are the same bytes under any order and any batches.
+//! **Read.** [`Store::rows`] answers all rows of a shard as they were at one point in time: rows
+//! are read against each other, and a sum over the count of a moment later is no mean. A row
+//! reaches to the last column that was ever touched; a column that nobody touched reads 0. So the
+//! rows of a shard are the same bytes under any order and any batches.
 //!
 //! **Notes.** [`Store::note`] keeps one [`Note`] per shard and slot, replaced only by one with a
 //! higher stamp: of notes with the same stamp the first one stays, and the answer says whether it
@@ -51,12 +52,13 @@
 //! removed with the shard. What the bytes mean is the caller's affair.
 //!
 //! **Records.** [`Store::put`] is compare-and-set on the revision. Every change of any record
-//! raises the catalog's version by at least 1, so that polling one number finds every change.
+//! raises the catalog's version by at least 1, so that polling one number finds every change; a
+//! store that lost its past does not come to a version again that stood for other records.
 //! [`Store::remove`] deletes the record first and then every row, note, unit and event of the
 //! shards named; a crash between the two leaves garbage that no record refers to, never a record
 //! without its data. The store remembers such garbage and clears it before a record of that name
 //! is created again, so that a new experiment never starts on the counters of an old one.
-//! What is applied or raised while its experiment is being removed may stay behind; the caller
+//! What is applied, raised or noted while its experiment is being removed may stay behind; the caller
 //! stops counting first.
 
 pub(crate) mod codec;

@@ -16,6 +16,7 @@ mod decisions;
 mod demo;
 mod errors;
 mod golden_bucket;
+mod golden_stats;
 mod health;
 mod http;
 mod outcomes;

@@ -182,14 +182,12 @@ impl Look<'_> {
             .iter()
             .map(|(index, variant)| {
                 let weight = weights.get(*index).copied().unwrap_or_default();
-                arm::Arm::read(self.tally, metric, variant, weight)
+                arm::Arm::read(plan, self.tally, metric, variant, weight)
             })
             .collect();
         let mut comparisons = Vec::new();
         if let Some((control, treatments)) = arms.split_first() {
-            for contest in
-                treatments.iter().flat_map(|t| contest::between(plan, metric, control, t))
-            {
+            for contest in treatments.iter().flat_map(|t| contest::between(metric, control, t)) {
                 let row = contest.row();
                 let known = self.tally.evidence(&row);
                 let (comparison, seen) = comparison::compare(plan, metric, &contest, known);

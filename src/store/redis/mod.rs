@@ -201,20 +201,11 @@ impl Store for RedisStore {
 
     async fn rows(&self, shard: &ShardKey) -> Result<Rows, StoreError> {
         let keys = self.shard_keys(shard);
-        let directory = self.directory(&keys).await?;
-        let named = directory.iter().filter_map(|key| Some((keys.row_name(key)?, key)));
-        let named: Vec<(&str, &String)> = named.collect();
+        let mut connection = self.connection.clone();
         let mut rows = Rows::new();
-        for step in named.chunks(STEP) {
-            let mut commands = pipe();
-            for (_, key) in step {
-                commands.get(key);
-            }
-            let values: Vec<Option<Vec<u8>>> = self.query(&commands).await?;
-            for ((name, _), value) in step.iter().zip(values) {
-                if let Some(bytes) = value {
-                    rows.insert((*name).to_owned(), codec::row(name, &bytes)?);
-                }
+        for (key, bytes) in self.scripts.rows(&mut connection, &keys).await? {
+            if let Some(name) = keys.row_name(&key) {
+                rows.insert(name.to_owned(), codec::row(name, &bytes)?);
             }
         }
         Ok(rows)

@@ -23,6 +23,7 @@ use crate::store::{Applied, COUNTER_LIMIT, Rows, StoreError};
 pub(super) struct Scripts {
     apply: Script,
     raise: Script,
+    rows: Script,
     put: Script,
     remove: Script,
 }
@@ -42,6 +43,7 @@ impl Scripts {
         Self {
             apply: Script::new(include_str!("apply.lua")),
             raise: Script::new(include_str!("raise.lua")),
+            rows: Script::new(include_str!("rows.lua")),
             put: Script::new(include_str!("put.lua")),
             remove: Script::new(include_str!("remove.lua")),
         }
@@ -76,6 +78,16 @@ impl Scripts {
         for (name, values) in rows {
             call.key(shard.row(name)).arg(codec::columns(values));
         }
+        call.invoke_async(connection).await.map_err(classify)
+    }
+
+    pub(super) async fn rows(
+        &self,
+        connection: &mut impl ConnectionLike,
+        shard: &ShardKeys,
+    ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let mut call = self.rows.prepare_invoke();
+        call.key(shard.directory()).arg(shard.row(""));
         call.invoke_async(connection).await.map_err(classify)
     }
 

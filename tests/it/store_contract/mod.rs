@@ -7,5 +7,6 @@ mod lasting;
 mod maxima;
 mod notes;
 mod order;
+mod reading;
 mod records;
 mod redis;

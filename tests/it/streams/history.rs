@@ -32,7 +32,7 @@ async fn service(store: &Arc<dyn Store>) -> Service {
     running.iterations[0].layout.groups = GroupCount::try_from(64).unwrap();
     // Another replica may have been here first.
     let _there = store.put(&running, None).await;
-    let options = Options { look_interval: Duration::from_millis(1), ..Options::default() };
+    let options = Options { look_interval: Some(Duration::from_millis(1)), ..Options::default() };
     let (service, _) = Service::new(Arc::clone(store), options);
     service.refresh().await.unwrap();
     service

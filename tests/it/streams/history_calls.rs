@@ -1,11 +1,29 @@
 //! GetResultsHistory through a socket: it ends with what GetResults says, and refuses the rest.
 
+use std::time::{Duration, Instant};
+
 use tiebreak::rpc::pb;
 use tonic::Code;
 
-use crate::support::over_a_socket;
-use crate::support::server::{Failure, TestServer, failure};
+use crate::support::server::{Failure, StoreKind, TestServer, failure};
 use crate::support::wire::{self, outcome};
+use crate::support::{Home, over_a_socket};
+
+/// Through the whole server: the only one to look is the server.
+#[tokio::test]
+async fn a_server_looks_by_itself() {
+    let home = Home::new(StoreKind::Redis).await;
+    let often = Some(Duration::from_millis(10));
+    let server = TestServer::start_with(home, |s| s.service.look_interval = often).await;
+    server.run(wire::experiment("alone")).await;
+    server.log(outcome("alone", "u1", &[("cost", 1.0)])).await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !server.home.redis_keys().await.iter().any(|key| key.ends_with(":notes")) {
+        assert!(Instant::now() < deadline, "nobody looks");
+        tokio::task::yield_now().await;
+    }
+    server.stop().await;
+}
 
 over_a_socket! {
     a_history_ends_with_the_results,

@@ -50,6 +50,7 @@ const EVERY_ROOM: &[Import] = &[
     all("rpc"),
     all("server"),
     all("service"),
+    all("simulate"),
     all("stats"),
     all("store"),
     all("telemetry"),
@@ -180,6 +181,18 @@ pub(crate) const ROOMS: &[Room] = &[
             "tower",
             "tracing",
             "tracing_subscriber",
+        ]),
+    },
+    Room {
+        name: "simulate",
+        // The engine in process: no store, no service, no clock.
+        rooms: &[all("domain"), all("stats")],
+        crates: Crates::Only(&[
+            "clap",
+            "comfy_table",
+            "indicatif",
+            "rand_chacha", // The same streams on every platform.
+            "thiserror",
         ]),
     },
     Room { name: "server", rooms: EVERY_ROOM, crates: Crates::All },
