@@ -51,9 +51,7 @@ async fn main() -> ExitCode {
 
 /// Prints the whole chain of causes in one line.
 fn failed(error: &dyn std::error::Error, code: u8) -> ExitCode {
-    let chain = std::iter::successors(Some(error), |error| error.source());
-    let text: Vec<String> = chain.map(ToString::to_string).collect();
     // Nothing is left to do when stderr is gone, too.
-    let _ = writeln!(std::io::stderr(), "error: {}", text.join(": "));
+    let _ = writeln!(std::io::stderr(), "error: {}", cli::chain(error));
     ExitCode::from(code)
 }

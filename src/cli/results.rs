@@ -28,7 +28,8 @@ pub struct Options {
     /// Only these metrics.
     #[arg(long = "metric", value_name = "METRIC")]
     pub metrics: Vec<String>,
-    /// A page for people or canonical protobuf JSON for programs.
+    /// A page for people, or protobuf's JSON for programs: a field that is false, zero or empty is
+    /// left out. With --watch one document per line.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
     /// Again whenever the current results change, at most every two seconds, until interrupted.
@@ -81,8 +82,6 @@ async fn watch(
         metric_ids: options.metrics.clone(),
         min_interval: None,
     };
-    // Only a terminal has a width: there the page is drawn over the one before.
-    let clear = if layout.width.is_some() { CLEAR } else { "" };
     let mut backoff = Backoff::default();
     let mut changes = None;
     loop {
@@ -93,7 +92,7 @@ async fn watch(
                 // A sign of life has no results.
                 let Some(results) = change.results else { continue };
                 let text = render(client, options, &results, layout).await?;
-                write!(out, "{clear}{text}")?;
+                write!(out, "{}{text}", separator(options.output, layout, &results))?;
                 out.flush()?;
             }
             Err(status) => {
@@ -129,9 +128,23 @@ async fn render(
     layout: Layout,
 ) -> Result<String, Error> {
     Ok(match options.output {
+        Output::Json if options.watch => wire::to_json_line("ExperimentResults", results)?,
         Output::Json => wire::to_json_text("ExperimentResults", results)?,
         Output::Table => report(results, &experiment(client, &options.experiment).await?, layout),
     })
+}
+
+/// What stands before a page that follows others: on a terminal it is drawn over them; elsewhere a
+/// line tells the time.
+fn separator(output: Output, layout: Layout, results: &ExperimentResults) -> String {
+    match output {
+        Output::Json => String::new(),
+        Output::Table if layout.terminal => CLEAR.to_owned(),
+        Output::Table => {
+            let time = results.compute_time.map(|time| time.to_string()).unwrap_or_default();
+            format!("──── {time} ────\n")
+        }
+    }
 }
 
 /// The page of an experiment as of now.
@@ -154,4 +167,20 @@ async fn fetch(client: &Client, request: GetResultsRequest) -> Result<Experiment
     let response = client.data.clone().get_results(request).await;
     let response = response.map_err(Error::call(attempt))?;
     response.into_inner().results.ok_or_else(|| Error::lacking("results"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_in_a_pipe_are_separated_by_the_time() {
+        let time = prost_types::Timestamp { seconds: 1_700_000_000, nanos: 0 };
+        let results = ExperimentResults { compute_time: Some(time), ..Default::default() };
+        let before =
+            |output, terminal| separator(output, Layout { terminal, ..Layout::plain() }, &results);
+        assert_eq!(before(Output::Table, false), "──── 2023-11-14T22:13:20Z ────\n");
+        assert_eq!(before(Output::Table, true), CLEAR);
+        assert_eq!(before(Output::Json, false), "");
+    }
 }
