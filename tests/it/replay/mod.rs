@@ -159,10 +159,14 @@ async fn check(recorded: &Recorded, data: &Path, server: &Server) -> String {
         let arguments = prepared.arguments(recorded, table, file);
         server.run(arguments.iter().map(String::as_str)).answer()
     };
+    let store = server.announced["store"].as_str().unwrap().split(':').next().unwrap();
     let mut page = String::new();
     for (table, file) in files() {
         page = replay(table, file);
-        assert!(page.contains(" 0 known already, 0 not counted"), "{page}");
+        // Redis may answer too late on a busy machine; then a batch is sent again.
+        let first =
+            if store == "embedded" { " 0 known already, 0 not counted" } else { " 0 not counted" };
+        assert!(page.contains(first), "{page}");
     }
     let results = server.results(recorded.experiment).await;
     assert_finite(&results);
@@ -172,7 +176,6 @@ async fn check(recorded: &Recorded, data: &Path, server: &Server) -> String {
     for (table, file) in files() {
         check_table(recorded, table, file, &results, &expected, &mut deviations);
     }
-    let store = server.announced["store"].as_str().unwrap().split(':').next().unwrap();
     tell(&format!("{} on {store}: largest deviations\n{deviations}", recorded.experiment));
 
     for (table, file) in files() {
