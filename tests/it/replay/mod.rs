@@ -109,7 +109,9 @@ async fn the_router_on_the_embedded_store() {
         let assignment = client.assign(request).await.unwrap().into_inner().assignment.unwrap();
         assert_eq!(assignment.bucket.map(u64::from), bucket.as_u64(), "{unit}");
     }
-    check(&ROUTER_BY_SUBJECT, &data, &server).await;
+    let page = check(&ROUTER_BY_SUBJECT, &data, &server).await;
+    // As if all questions were independent: p = 4e-50.
+    assert!(page.contains("← significant only when that is ignored"), "{page}");
 }
 
 #[tokio::test]
@@ -178,7 +180,8 @@ async fn check(recorded: &Recorded, data: &Path, server: &Server) -> String {
     }
     tell(&format!("{} on {store}: largest deviations\n{deviations}", recorded.experiment));
 
-    for (table, file) in files() {
+    // Once for every file is enough.
+    for (table, file) in files().filter(|_| !recorded.is_part()) {
         let again = replay(table, file);
         assert!(again.contains(" 0 counted") && again.contains(" 0 not counted"), "{again}");
     }
@@ -255,15 +258,21 @@ fn check_table(
             subject.check_estimate(statistics);
         }
         let known = recorded.column(expected, table, column)["comparisons"].as_array().unwrap();
-        let known: Vec<_> =
-            known.iter().filter(|known| known["control"] == recorded.control).collect();
+        let against_control = known.iter().filter(|known| {
+            let treatment = known["treatment"].as_str().unwrap();
+            known["control"] == recorded.control && recorded.includes(treatment)
+        });
+        let known: Vec<_> = against_control.collect();
+        let mut checked = 0;
         for comparison in &result.comparisons {
             let name = recorded.name(&comparison.variant_id);
             subject.check_test(name, comparison);
             if let Some(known) = known.iter().find(|known| known["treatment"] == name) {
                 subject.check_comparison(name, comparison, known, expected);
+                checked += 1;
             }
         }
+        assert_eq!(checked, known.len(), "comparisons of {metric}");
     }
 }
 

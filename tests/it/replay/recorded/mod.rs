@@ -99,11 +99,16 @@ impl Recorded {
     }
 
     /// Whether a variant, by its name in the file, takes part.
-    fn includes(&self, name: &str) -> bool {
+    pub(super) fn includes(&self, name: &str) -> bool {
         match self.rows {
             Rows::Arms(arms) => arms.iter().any(|(arm, _)| *arm == name),
             Rows::All | Rows::Router { .. } => true,
         }
+    }
+
+    /// Whether only some variants take part.
+    pub(super) fn is_part(&self) -> bool {
+        matches!(self.rows, Rows::Arms(_))
     }
 
     /// A variant's id, by its name in the file.
