@@ -9,7 +9,7 @@ use md5::{Digest as _, Md5};
 /// One value of one unit under one variant.
 #[derive(Debug)]
 pub(super) struct Observation {
-    variant: String,
+    pub(super) variant: String,
     pub(super) unit: String,
     pub(super) group: String,
     value: f64,
@@ -40,6 +40,21 @@ pub(super) fn column(
 pub(super) fn group(salt: &str, unit: &str, groups: u32) -> String {
     let digest = Md5::digest(format!("{salt}/group:{unit}"));
     (u128::from_be_bytes(digest.into()) % u128::from(groups)).to_string()
+}
+
+/// `int(md5("{salt}:{unit}")) % 10000`.
+pub(super) fn bucket(salt: &str, unit: &str) -> u128 {
+    u128::from_be_bytes(Md5::digest(format!("{salt}:{unit}")).into()) % 10_000
+}
+
+/// Pearson's statistic of units against weights.
+pub(super) fn pearson(units: &[(f64, f64)]) -> f64 {
+    let total = sum(units.iter().map(|(units, _)| *units));
+    let weights = sum(units.iter().map(|(_, weight)| *weight));
+    sum(units.iter().map(|(units, weight)| {
+        let expected = total * weight / weights;
+        (units - expected).powi(2) / expected
+    }))
 }
 
 /// The mean of one variant and its standard error.
