@@ -39,6 +39,7 @@ fn classify(error: &ServiceError) -> (Code, &'static str) {
         ServiceError::NotReady => (Code::Unavailable, "NOT_READY"),
         ServiceError::NotImplemented(_) => (Code::Unimplemented, "NOT_IMPLEMENTED"),
         ServiceError::StoreUnavailable(_) => (Code::Unavailable, "STORE_UNAVAILABLE"),
+        ServiceError::Overloaded => (Code::ResourceExhausted, "OVERLOADED"),
         ServiceError::CounterFull => (Code::ResourceExhausted, "COUNTER_FULL"),
         ServiceError::StoreBroken(_) => (Code::Internal, "STORE_CORRUPT"),
     }
@@ -99,8 +100,26 @@ fn message(code: Code, error: &ServiceError) -> String {
 }
 
 fn log(code: Code, error: &ServiceError) {
+    // An overload is answered thousands of times a second: a line for each would add to it.
+    if matches!(error, ServiceError::Overloaded) {
+        return;
+    }
     if matches!(code, Code::Internal | Code::Unavailable | Code::ResourceExhausted) {
         let cause = std::error::Error::source(error).map(ToString::to_string);
         tracing::warn!(%error, cause, ?code, "call failed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_overload_says_when_to_come_back() {
+        let status = status(&ServiceError::Overloaded);
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        let details = status.get_error_details();
+        assert_eq!(details.error_info().map(|info| info.reason.as_str()), Some("OVERLOADED"));
+        assert_eq!(details.retry_info().and_then(|info| info.retry_delay), Some(RETRY_AFTER));
     }
 }

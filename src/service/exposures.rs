@@ -75,7 +75,7 @@ impl ExposureRecorder {
         for attempt in 1..=TRIES {
             match self.store.apply(shard, events).await {
                 Ok(_) => return,
-                Err(StoreError::Unavailable(_)) if attempt < TRIES => {
+                Err(StoreError::Unavailable(_) | StoreError::Overloaded) if attempt < TRIES => {
                     tokio::time::sleep(pause).await;
                     pause *= 4;
                 }

@@ -25,11 +25,9 @@ type Packed = (u8, u8, Vec<i64>, Vec<i64>);
 const HIGH: i64 = 1 << 32;
 
 impl<'a> Batch<'a> {
-    pub(super) fn new(events: &'a [Event]) -> Self {
+    pub(super) fn new(events: impl Iterator<Item = &'a Event>) -> Self {
         let mut cells = Cells::default();
-        let mut packed = Vec::with_capacity(events.len());
-        let mut units = Vec::with_capacity(16 * events.len());
-        let mut ids = Vec::with_capacity(16 * events.len());
+        let (mut packed, mut units, mut ids) = (Vec::new(), Vec::new(), Vec::new());
         for event in events {
             packed.push((
                 u8::from(event.dedup.is_some()),
@@ -176,7 +174,7 @@ mod tests {
         };
         let unnamed = Event { dedup: None, admission: Admission::Anyone, ..event.clone() };
         let events = [event, unnamed];
-        let batch = Batch::new(&events);
+        let batch = Batch::new(events.iter());
         assert_eq!(batch.rows(), ["a", "b"]);
         assert_eq!(batch.cells, [1, 5, 2, 5]);
         assert_eq!(batch.events[0], (1, 1, vec![1, 1, 2, -2, 1, 3], vec![2, 4]));

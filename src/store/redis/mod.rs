@@ -8,28 +8,34 @@
 //! event of the last two windows, and one directory entry for each key; entries of expired
 //! windows stay until the experiment is removed, one a window.
 
+mod baton;
 mod codec;
+mod delivery;
 mod error;
 pub mod keys;
+mod lines;
+mod link;
 mod scripts;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, FromRedisValue, Pipeline, pipe};
+use redis::pipe;
 
 use crate::domain::counter::{Event, ShardKey};
 use crate::domain::experiment::{Experiment, Revision};
 use crate::domain::id::ExperimentId;
 use crate::store::{Applied, BATCH_EVENTS, Records, Rows, Store, StoreError, maxima};
-use codec::Batch;
-use error::{classify, redact};
+use delivery::Delivery;
 use keys::{CatalogKeys, ShardKeys};
+use lines::Lines;
+use link::Link;
+use scripts::Changed;
 
 pub use keys::{InvalidPrefix, Prefix};
-use scripts::{Changed, Scripts};
+pub use lines::QueueLimits;
 
 /// Keys read or deleted in one step: few enough that no step keeps Redis busy for long.
 const STEP: usize = 64;
@@ -46,6 +52,8 @@ pub struct Options {
     pub dedup_window: Duration,
     /// For how long an answer is awaited, a new connection included.
     pub timeout: Duration,
+    /// How many events may wait while others are under way.
+    pub queue: QueueLimits,
 }
 
 impl Default for Options {
@@ -54,24 +62,17 @@ impl Default for Options {
             prefix: Prefix::default(),
             dedup_window: Duration::from_secs(7 * 24 * 60 * 60),
             timeout: Duration::from_millis(500),
+            queue: QueueLimits::default(),
         }
     }
 }
 
-/// A connection to Redis that comes back when it is lost.
+/// The store in one Redis.
 pub struct RedisStore {
-    address: String,
-    connection: ConnectionManager,
-    scripts: Scripts,
+    link: Arc<Link>,
+    lines: Arc<Lines>,
     options: Options,
     catalog: CatalogKeys,
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("Redis at {address} did not answer within {timeout:?}")]
-struct NoAnswer {
-    address: String,
-    timeout: Duration,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -84,50 +85,21 @@ impl RedisStore {
     /// # Errors
     /// [`StoreError::Unavailable`] when the address makes no sense or nobody answers there.
     pub async fn connect(url: &str, options: Options) -> Result<Self, StoreError> {
-        let client = Client::open(url).map_err(StoreError::unavailable)?;
-        // One attempt at a time: the next call makes the next, and no caller waits for a row
-        // of them.
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(options.timeout))
-            .set_response_timeout(Some(options.timeout))
-            .set_number_of_retries(0);
-        let connection = ConnectionManager::new_with_config(client, config)
-            .await
-            .map_err(StoreError::unavailable)?;
-        Ok(Self {
-            address: redact(url),
-            connection,
-            scripts: Scripts::new(),
-            catalog: CatalogKeys::new(&options.prefix),
-            options,
-        })
+        let link = Arc::new(Link::connect(url, options.timeout).await?);
+        let window = u64::try_from(options.dedup_window.as_millis()).unwrap_or(u64::MAX).max(1);
+        let delivery = Delivery::new(Arc::clone(&link), options.prefix.clone(), window);
+        let lines = Lines::new(Arc::new(delivery), options.queue);
+        let catalog = CatalogKeys::new(&options.prefix);
+        Ok(Self { link, lines, options, catalog })
     }
 
     fn shard_keys(&self, shard: &ShardKey) -> ShardKeys {
         ShardKeys::new(&self.options.prefix, shard)
     }
 
-    /// Bounds the wait as a whole; the driver's timeouts do not cover a connection being made.
-    async fn answer<T>(
-        &self,
-        call: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
-        let timeout = self.options.timeout;
-        tokio::time::timeout(timeout, call).await.unwrap_or_else(|_| {
-            let address = self.address.clone();
-            Err(StoreError::unavailable(NoAnswer { address, timeout }))
-        })
-    }
-
-    async fn query<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, StoreError> {
-        let mut connection = self.connection.clone();
-        let call = commands.query_async(&mut connection);
-        self.answer(async { call.await.map_err(classify) }).await
-    }
-
     async fn directory(&self, keys: &ShardKeys) -> Result<Vec<String>, StoreError> {
         let (mut directory,): (Vec<String>,) =
-            self.query(pipe().smembers(keys.directory())).await?;
+            self.link.query(pipe().smembers(keys.directory())).await?;
         directory.sort_unstable();
         Ok(directory)
     }
@@ -137,40 +109,19 @@ impl RedisStore {
         for shard in shards {
             let keys = self.shard_keys(shard);
             for step in self.directory(&keys).await?.chunks(STEP) {
-                let _: () = self.query(pipe().unlink(step).ignore()).await?;
+                let _: () = self.link.query(pipe().unlink(step).ignore()).await?;
             }
             // Last, so that an interrupted removal still finds what is left.
-            let _: () = self.query(pipe().unlink(keys.directory()).ignore()).await?;
+            let _: () = self.link.query(pipe().unlink(keys.directory()).ignore()).await?;
         }
-        self.query(pipe().hdel(&self.catalog.removals, id.as_str()).ignore()).await
-    }
-
-    async fn try_put(
-        &self,
-        experiment: &Experiment,
-        expected: Option<Revision>,
-    ) -> Result<Changed, StoreError> {
-        let mut connection = self.connection.clone();
-        self.answer(self.scripts.put(&mut connection, &self.catalog, experiment, expected)).await
-    }
-
-    async fn apply_step(
-        &self,
-        keys: &ShardKeys,
-        events: &[Event],
-    ) -> Result<Vec<Applied>, StoreError> {
-        let window = self.options.dedup_window.as_millis();
-        let window = u64::try_from(window).unwrap_or(u64::MAX).max(1);
-        let batch = Batch::new(events);
-        let mut connection = self.connection.clone();
-        self.answer(self.scripts.apply(&mut connection, keys, &batch, window)).await
+        self.link.query(pipe().hdel(&self.catalog.removals, id.as_str()).ignore()).await
     }
 }
 
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("RedisStore");
-        shown.field("address", &self.address).field("options", &self.options);
+        shown.field("link", &self.link).field("options", &self.options);
         shown.finish_non_exhaustive()
     }
 }
@@ -178,10 +129,9 @@ impl fmt::Debug for RedisStore {
 #[async_trait]
 impl Store for RedisStore {
     async fn apply(&self, shard: &ShardKey, events: &[Event]) -> Result<Vec<Applied>, StoreError> {
-        let keys = self.shard_keys(shard);
         let mut answers = Vec::with_capacity(events.len());
         for step in events.chunks(BATCH_EVENTS) {
-            answers.extend(self.apply_step(&keys, step).await?);
+            answers.extend(self.lines.apply(shard, step.to_vec()).await?);
         }
         Ok(answers)
     }
@@ -191,8 +141,7 @@ impl Store for RedisStore {
         if rows.is_empty() {
             return Ok(());
         }
-        let mut connection = self.connection.clone();
-        self.answer(self.scripts.raise(&mut connection, &keys, &rows)).await
+        self.link.raise(&keys, &rows).await
     }
 
     async fn rows(&self, shard: &ShardKey) -> Result<Rows, StoreError> {
@@ -206,7 +155,7 @@ impl Store for RedisStore {
             for (_, key) in step {
                 commands.get(key);
             }
-            let values: Vec<Option<Vec<u8>>> = self.query(&commands).await?;
+            let values: Vec<Option<Vec<u8>>> = self.link.query(&commands).await?;
             for ((name, _), value) in step.iter().zip(values) {
                 if let Some(bytes) = value {
                     rows.insert((*name).to_owned(), codec::row(name, &bytes)?);
@@ -220,20 +169,20 @@ impl Store for RedisStore {
         let mut commands = pipe();
         // One transaction, so that the version is that of the records.
         commands.atomic().get(&self.catalog.version).hvals(&self.catalog.experiments);
-        let (version, records): (Option<u64>, Vec<Vec<u8>>) = self.query(&commands).await?;
+        let (version, records): (Option<u64>, Vec<Vec<u8>>) = self.link.query(&commands).await?;
         let experiments = records.iter().map(|record| codec::parse_record(record));
         let experiments = experiments.collect::<Result<_, _>>()?;
         Ok(Records { version: version.unwrap_or_default(), experiments })
     }
 
     async fn version(&self) -> Result<u64, StoreError> {
-        let (version,): (Option<u64>,) = self.query(pipe().get(&self.catalog.version)).await?;
+        let (version,): (Option<u64>,) = self.link.query(pipe().get(&self.catalog.version)).await?;
         Ok(version.unwrap_or_default())
     }
 
     async fn get(&self, id: &ExperimentId) -> Result<Option<Experiment>, StoreError> {
         let (record,): (Option<Vec<u8>>,) =
-            self.query(pipe().hget(&self.catalog.experiments, id.as_str())).await?;
+            self.link.query(pipe().hget(&self.catalog.experiments, id.as_str())).await?;
         record.map(|record| codec::parse_record(&record)).transpose()
     }
 
@@ -243,7 +192,7 @@ impl Store for RedisStore {
         expected: Option<Revision>,
     ) -> Result<(), StoreError> {
         for _ in 0..PUT_ATTEMPTS {
-            match self.try_put(experiment, expected).await? {
+            match self.link.put(&self.catalog, experiment, expected).await? {
                 Changed::Done => return Ok(()),
                 Changed::Conflict(actual) => {
                     return Err(StoreError::Conflict { expected, actual });
@@ -260,10 +209,7 @@ impl Store for RedisStore {
         expected: Revision,
         shards: &[ShardKey],
     ) -> Result<(), StoreError> {
-        let mut connection = self.connection.clone();
-        let catalog = &self.catalog;
-        let call = self.scripts.remove(&mut connection, catalog, id, expected, shards);
-        match self.answer(call).await? {
+        match self.link.remove(&self.catalog, id, expected, shards).await? {
             Changed::Done => self.erase(id, shards).await,
             Changed::Conflict(actual) => {
                 Err(StoreError::Conflict { expected: Some(expected), actual })

@@ -8,3 +8,4 @@ mod maxima;
 mod order;
 mod records;
 mod redis;
+mod together;
