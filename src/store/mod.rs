@@ -31,6 +31,9 @@
 //! - *Cancelled*: a caller that drops the future of a call takes the call back if it is not yet
 //!   under way, and nothing of it is applied; otherwise it may or may not be. Nobody else is
 //!   affected.
+//! - *Once*: a store that loses the answer to a write on the way finds out what became of it
+//!   before it answers, so no event counts twice through the store's own doing, with a fingerprint
+//!   or without. A store that cannot find out in time says so:
 //! - After an error other than `CounterFull` and `Overloaded` the batch may or may not have been
 //!   applied; sending it again is safe for events with a `dedup` fingerprint.
 //!

@@ -9,17 +9,17 @@ use redis::{Client, FromRedisValue, Pipeline};
 use crate::domain::counter::ShardKey;
 use crate::domain::experiment::{Experiment, Revision};
 use crate::domain::id::ExperimentId;
-use crate::store::redis::codec::Batch;
-use crate::store::redis::error::{classify, redact};
+use crate::store::redis::batch::Batch;
+use crate::store::redis::error::{Failed, classify, redact};
 use crate::store::redis::keys::{CatalogKeys, ShardKeys};
-use crate::store::redis::scripts::{Changed, Scripts};
+use crate::store::redis::procedures::{Changed, Procedures};
 use crate::store::{Applied, Rows, StoreError};
 
 /// A connection that comes back when it is lost.
 pub(super) struct Link {
     address: String,
     connection: ConnectionManager,
-    scripts: Scripts,
+    procedures: Procedures,
     timeout: Duration,
 }
 
@@ -42,7 +42,7 @@ impl Link {
         let connection = ConnectionManager::new_with_config(client, config)
             .await
             .map_err(StoreError::unavailable)?;
-        Ok(Self { address: redact(url), connection, scripts: Scripts::new(), timeout })
+        Ok(Self { address: redact(url), connection, procedures: Procedures::new(), timeout })
     }
 
     /// Bounds the wait as a whole; the driver's timeouts do not cover a connection being made.
@@ -50,11 +50,12 @@ impl Link {
         &self,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let timeout = self.timeout;
-        tokio::time::timeout(timeout, call).await.unwrap_or_else(|_| {
-            let address = self.address.clone();
-            Err(StoreError::unavailable(NoAnswer { address, timeout }))
-        })
+        tokio::time::timeout(self.timeout, call).await.unwrap_or_else(|_| Err(self.no_answer()))
+    }
+
+    fn no_answer(&self) -> StoreError {
+        let (address, timeout) = (self.address.clone(), self.timeout);
+        StoreError::unavailable(NoAnswer { address, timeout })
     }
 
     pub(super) async fn query<T: FromRedisValue>(
@@ -66,19 +67,31 @@ impl Link {
         self.answer(async { call.await.map_err(classify) }).await
     }
 
+    /// Sends a batch, numbered by its writer.
     pub(super) async fn apply(
         &self,
         keys: &ShardKeys,
+        writer: &str,
+        number: u64,
         batch: &Batch<'_>,
         window_milliseconds: u64,
-    ) -> Result<Vec<Applied>, StoreError> {
+    ) -> Result<Vec<Applied>, Failed> {
         let mut connection = self.connection.clone();
-        self.answer(self.scripts.apply(&mut connection, keys, batch, window_milliseconds)).await
+        let call = self.procedures.apply(
+            &mut connection,
+            keys,
+            writer,
+            number,
+            batch,
+            window_milliseconds,
+        );
+        let answer = tokio::time::timeout(self.timeout, call).await;
+        answer.unwrap_or_else(|_| Err(Failed::unknown(self.no_answer())))
     }
 
     pub(super) async fn raise(&self, keys: &ShardKeys, rows: &Rows) -> Result<(), StoreError> {
         let mut connection = self.connection.clone();
-        self.answer(self.scripts.raise(&mut connection, keys, rows)).await
+        self.answer(self.procedures.raise(&mut connection, keys, rows)).await
     }
 
     pub(super) async fn put(
@@ -88,7 +101,7 @@ impl Link {
         expected: Option<Revision>,
     ) -> Result<Changed, StoreError> {
         let mut connection = self.connection.clone();
-        self.answer(self.scripts.put(&mut connection, catalog, experiment, expected)).await
+        self.answer(self.procedures.put(&mut connection, catalog, experiment, expected)).await
     }
 
     pub(super) async fn remove(
@@ -99,7 +112,7 @@ impl Link {
         shards: &[ShardKey],
     ) -> Result<Changed, StoreError> {
         let mut connection = self.connection.clone();
-        let call = self.scripts.remove(&mut connection, catalog, id, expected, shards);
+        let call = self.procedures.remove(&mut connection, catalog, id, expected, shards);
         self.answer(call).await
     }
 }

@@ -1,13 +1,16 @@
 //! The store in Redis, shared by any number of replicas of the service.
 //!
-//! Every batch and every raise is one call of one script, so Redis is the only one to decide, and
-//! replicas need not know of each other. Keys are in [`keys`], scripts in `scripts`. Needs Redis
-//! 6.2 (`SMISMEMBER`). Acknowledged means applied under the `appendfsync` that Redis is set to.
+//! Every batch and every raise is one call of one procedure, so Redis is the only one to decide,
+//! and replicas need not know of each other. Keys are in [`keys`], procedures in `procedures`;
+//! `lines` gathers callers into batches, `delivery` sees to it that each batch counts once. Needs
+//! Redis 6.2 (`SMISMEMBER`). Acknowledged means applied under the `appendfsync` that Redis is set
+//! to.
 //!
-//! Memory in Redis: 8 bytes for each counter, about 72 for each unit of an iteration and each
-//! event of the last two windows, and one directory entry for each key; entries of expired
-//! windows stay until the experiment is removed, one a window.
+//! Memory in Redis: 8 bytes for each counter; about 13 for each unit of an iteration and each
+//! event of the last two windows (`docs/performance.md`); one directory entry for each key, where
+//! those of expired windows and writers stay until the experiment is removed.
 
+mod batch;
 mod baton;
 mod codec;
 mod delivery;
@@ -15,7 +18,7 @@ mod error;
 pub mod keys;
 mod lines;
 mod link;
-mod scripts;
+mod procedures;
 
 use std::fmt;
 use std::sync::Arc;
@@ -32,7 +35,7 @@ use delivery::Delivery;
 use keys::{CatalogKeys, ShardKeys};
 use lines::Lines;
 use link::Link;
-use scripts::Changed;
+use procedures::Changed;
 
 pub use keys::{InvalidPrefix, Prefix};
 pub use lines::QueueLimits;
@@ -50,7 +53,8 @@ pub struct Options {
     pub prefix: Prefix,
     /// For how long an event id is remembered at least.
     pub dedup_window: Duration,
-    /// For how long an answer is awaited, a new connection included.
+    /// For how long an answer is awaited, a new connection included. A batch whose answer is lost
+    /// is sent again for twice as long.
     pub timeout: Duration,
     /// How many events may wait while others are under way.
     pub queue: QueueLimits,
@@ -87,7 +91,8 @@ impl RedisStore {
     pub async fn connect(url: &str, options: Options) -> Result<Self, StoreError> {
         let link = Arc::new(Link::connect(url, options.timeout).await?);
         let window = u64::try_from(options.dedup_window.as_millis()).unwrap_or(u64::MAX).max(1);
-        let delivery = Delivery::new(Arc::clone(&link), options.prefix.clone(), window);
+        let (prefix, patience) = (options.prefix.clone(), 2 * options.timeout);
+        let delivery = Delivery::new(Arc::clone(&link), prefix, window, patience)?;
         let lines = Lines::new(Arc::new(delivery), options.queue);
         let catalog = CatalogKeys::new(&options.prefix);
         Ok(Self { link, lines, options, catalog })

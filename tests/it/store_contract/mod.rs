@@ -8,4 +8,5 @@ mod maxima;
 mod order;
 mod records;
 mod redis;
+mod resend;
 mod together;

@@ -1,6 +1,7 @@
 //! What several tests share: places for stores, experiments and events to fill them with.
 
 pub(crate) mod events;
+pub(crate) mod proxy;
 pub(crate) mod redis;
 pub(crate) mod server;
 pub(crate) mod wire;
