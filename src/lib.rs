@@ -11,7 +11,8 @@
 //! | [`rpc`], [`http`], [`cli`] | the edges: gRPC, health, clients |
 //! | [`server`] | bind, build, serve, drain |
 //!
-//! [`config`] and [`telemetry`] are side rooms.
+//! [`config`] and [`telemetry`] are side rooms; [`simulate`] measures what [`stats`] and [`domain`]
+//! promise.
 
 pub mod cli;
 pub mod config;
@@ -20,6 +21,7 @@ pub mod http;
 pub mod rpc;
 pub mod server;
 pub mod service;
+pub mod simulate;
 pub mod stats;
 pub mod store;
 pub mod telemetry;

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use tiebreak::{cli, config, server};
+use tiebreak::{cli, config, server, simulate};
 
 /// Honest online A/B tests of LLMs.
 #[derive(Debug, Parser)]
@@ -18,6 +18,8 @@ struct Tiebreak {
 enum Command {
     /// Run the service.
     Serve(config::ServeArgs),
+    /// Measure the error rates of the statistics by simulation.
+    Simulate(simulate::Options),
     #[command(flatten)]
     Client(cli::Command),
 }
@@ -36,6 +38,10 @@ async fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => failed(error.as_ref(), 1),
         },
+        Command::Simulate(options) => match simulate::run(&options) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(&error, 1),
+        },
         Command::Client(command) => match server::client(command).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => failed(error.as_ref(), 1),
@@ -45,9 +51,7 @@ async fn main() -> ExitCode {
 
 /// Prints the whole chain of causes in one line.
 fn failed(error: &dyn std::error::Error, code: u8) -> ExitCode {
-    let chain = std::iter::successors(Some(error), |error| error.source());
-    let text: Vec<String> = chain.map(ToString::to_string).collect();
     // Nothing is left to do when stderr is gone, too.
-    let _ = writeln!(std::io::stderr(), "error: {}", text.join(": "));
+    let _ = writeln!(std::io::stderr(), "error: {}", cli::chain(error));
     ExitCode::from(code)
 }

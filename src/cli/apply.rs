@@ -1,4 +1,7 @@
 //! `apply`: makes the server's experiments what the files say, and tells what that changed.
+//!
+//! All or nothing, as far as that can be known before: every file is read and every experiment is
+//! checked by the server first, and all faults are told at once.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -17,8 +20,9 @@ use crate::rpc::pb::{
 /// What `apply` can be told.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// A YAML file, or a directory of them; several documents per file are fine.
-    #[arg(short, long, value_name = "FILE|DIR")]
+    /// A YAML file, a directory of them, or `-` for standard input; several documents per file are
+    /// fine.
+    #[arg(short, long, value_name = "FILE|DIR|-")]
     pub file: PathBuf,
     /// Check everything and print the difference, but change nothing.
     #[arg(long)]
@@ -28,28 +32,68 @@ pub struct Options {
     pub connection: Connection,
 }
 
-/// Applies every experiment of the files, once all files have been read without a fault.
+/// Applies every experiment of the files, once the server has found no fault in any.
 pub(super) async fn run(options: &Options, out: &mut dyn Write) -> Result<(), Error> {
-    let experiments = files::load(&options.file)?;
+    let files::Loaded { experiments, mut faults } = files::load(&options.file)?;
     let client = options.connection.open().await?;
-    for (file, experiment) in experiments {
-        let id = experiment.experiment_id.clone();
-        let before = current(&client, &id).await?;
-        let request = UpdateExperimentRequest {
-            experiment: Some(experiment),
-            allow_missing: true,
-            validate_only: options.dry_run,
-            update_mask: None,
-        };
-        let attempt = format!("apply {}: experiment {id:?}", file.display());
-        let response = client.admin.clone().update_experiment(request).await;
-        let response = response.map_err(Error::call(attempt))?.into_inner();
-        write!(out, "{}", account(&id, before.as_ref(), &response, options.dry_run)?)?;
+    let mut accounts = Vec::new();
+    for (file, experiment) in &experiments {
+        match update(&client, file, experiment, true).await {
+            Ok(account) => accounts.push(account),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    if !faults.is_empty() {
+        return Err(refused(&faults, experiments.len()));
     }
     if options.dry_run {
-        writeln!(out, "Nothing was changed: this was a dry run.")?;
+        writeln!(out, "{}Nothing was changed: this was a dry run.", accounts.concat())?;
+        return Ok(());
     }
-    Ok(())
+    for (file, experiment) in &experiments {
+        // Checked a moment ago; what fails now has changed since, and is no reason to leave out
+        // the others.
+        match update(&client, file, experiment, false).await {
+            Ok(account) => write!(out, "{account}")?,
+            Err(fault) => faults.push(fault),
+        }
+    }
+    if faults.is_empty() { Ok(()) } else { Err(Error::Incomplete(lines(&faults))) }
+}
+
+/// One fault is told as it is; of several, or beside experiments without a fault, it must be said
+/// that those were not applied either.
+fn refused(faults: &[Error], checked: usize) -> Error {
+    let mut text = lines(faults);
+    if faults.len() > 1 || checked > 1 {
+        text += "\nnothing was applied";
+    }
+    Error::Input(text)
+}
+
+fn lines(faults: &[Error]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Checks or applies one experiment and tells what that changes.
+async fn update(
+    client: &Client,
+    file: &str,
+    experiment: &Experiment,
+    validate_only: bool,
+) -> Result<String, Error> {
+    let id = &experiment.experiment_id;
+    let before = current(client, id).await?;
+    let request = UpdateExperimentRequest {
+        experiment: Some(experiment.clone()),
+        allow_missing: true,
+        validate_only,
+        update_mask: None,
+    };
+    let response = client.admin.clone().update_experiment(request).await;
+    let attempt = format!("apply {file}: experiment {id:?}");
+    let response = response.map_err(Error::call(attempt))?.into_inner();
+    account(id, before.as_ref(), &response, validate_only)
 }
 
 /// The experiment as the server has it, if it has one. An empty id is for the server to refuse.
@@ -75,16 +119,17 @@ fn account(
     let after = response.experiment.as_ref().ok_or_else(|| Error::lacking("experiment"))?;
     let would = if dry_run { "would be " } else { "" };
     let mut text = match before {
-        None => format!("{id}: {would}created\n"),
+        None if dry_run => format!("{id}: would be created\n"),
+        None => format!("{id}: created as a draft; `tiebreak start {id}` starts it\n"),
         Some(before) => {
             let json = |experiment| to_json("Experiment", experiment, Names::Proto);
             let changes = difference(&definition(&json(before)?), &definition(&json(after)?));
             if changes.is_empty() {
-                format!("{id}: unchanged\n")
-            } else {
-                let lines: String = changes.iter().map(line).collect();
-                format!("{id}: {would}changed\n{lines}")
+                // Its warnings were told when it was created.
+                return Ok(format!("{id}: unchanged\n"));
             }
+            let lines: String = changes.iter().map(line).collect();
+            format!("{id}: {would}changed\n{lines}")
         }
     };
     if response.new_iteration {
@@ -135,7 +180,10 @@ mod tests {
         let told = |before: Option<&Experiment>, response, dry| {
             account("x", before, &response, dry).unwrap()
         };
-        assert_eq!(told(None, response("ann", false), false), "x: created\n");
+        assert_eq!(
+            told(None, response("ann", false), false),
+            "x: created as a draft; `tiebreak start x` starts it\n"
+        );
         assert_eq!(told(ann.as_ref(), response("ann", false), false), "x: unchanged\n");
         assert_eq!(
             told(ann.as_ref(), response("bob", true), true),

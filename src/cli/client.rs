@@ -16,7 +16,8 @@ pub(super) const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:50051";
 #[derive(Debug, Clone, Args)]
 pub struct Connection {
     /// The server's gRPC address.
-    #[arg(long, env = "TIEBREAK_ENDPOINT", default_value = DEFAULT_ENDPOINT, value_name = "URL")]
+    #[arg(long, env = "TIEBREAK_ENDPOINT", default_value = DEFAULT_ENDPOINT, value_name = "URL",
+        value_parser = endpoint)]
     pub endpoint: String,
     /// How long one call may take: 500ms, 10s, 2m.
     #[arg(long, default_value = "10s", value_parser = duration, value_name = "DURATION")]
@@ -48,6 +49,17 @@ impl Connection {
     }
 }
 
+/// Reads `http://HOST:PORT`.
+pub(super) fn endpoint(text: &str) -> Result<String, String> {
+    if text.starts_with("https:") {
+        return Err("there is no TLS yet: use http:// on loopback or in a trusted network".into());
+    }
+    if !text.starts_with("http://") {
+        return Err(format!("must be a URL: http://{text}?"));
+    }
+    Ok(text.to_owned())
+}
+
 /// Reads `500ms`, `10s`, `2m`; a bare number is seconds.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let (number, scale) = if let Some(number) = text.strip_suffix("ms") {
@@ -67,6 +79,13 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_endpoint_is_a_url_without_tls() {
+        assert!(endpoint("http://127.0.0.1:1").is_ok());
+        assert!(endpoint("https://example.org").unwrap_err().contains("no TLS"));
+        assert!(endpoint("localhost:50051").unwrap_err().contains("http://localhost:50051"));
+    }
 
     #[test]
     fn durations_read_as_people_write_them() {

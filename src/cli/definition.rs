@@ -10,27 +10,56 @@ use std::path::{Path, PathBuf};
 use prost_reflect::{DeserializeOptions, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value};
 
-use super::{Error, wire};
+use super::{Error, wire, yaml};
 use crate::rpc::pb::Experiment;
 
-/// Reads every experiment of a file, or of all `.yaml`, `.yml` and `.json` files of a directory in
-/// the order of their names, with the file each comes from.
-pub(super) fn load(path: &Path) -> Result<Vec<(PathBuf, Experiment)>, Error> {
-    let mut experiments = Vec::new();
+/// What files hold: every experiment with the name of its file, and every fault.
+#[derive(Debug, Default)]
+pub(super) struct Loaded {
+    pub(super) experiments: Vec<(String, Experiment)>,
+    pub(super) faults: Vec<Error>,
+}
+
+/// Reads every experiment of a file, of all `.yaml`, `.yml` and `.json` files of a directory in
+/// the order of their names, or of standard input, which is called `-`.
+pub(super) fn load(path: &Path) -> Result<Loaded, Error> {
+    let mut loaded = Loaded::default();
     for file in files(path)? {
-        let text = fs::read_to_string(&file).map_err(|cause| unreadable(&file, &cause))?;
-        let parsed = parse(&file.display().to_string(), &text)?;
-        experiments.extend(parsed.into_iter().map(|experiment| (file.clone(), experiment)));
+        let name = file.display().to_string();
+        let name = if is_stdin(&file) { "standard input".to_owned() } else { name };
+        match read_text(&file).and_then(|text| parse(&name, &text)) {
+            Ok(parsed) => {
+                let named = parsed.into_iter().map(|experiment| (name.clone(), experiment));
+                loaded.experiments.extend(named);
+            }
+            Err(fault) => loaded.faults.push(fault),
+        }
     }
-    if experiments.is_empty() {
+    if loaded.experiments.is_empty() && loaded.faults.is_empty() {
         return Err(Error::Input(format!("{}: no experiment in it", path.display())));
     }
-    Ok(experiments)
+    Ok(loaded)
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+fn read_text(file: &Path) -> Result<String, Error> {
+    let text = if is_stdin(file) {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        fs::read_to_string(file)
+    };
+    text.map_err(|cause| unreadable(file, &cause))
 }
 
 /// Reads the one experiment of a file.
 pub(super) fn load_one(path: &Path) -> Result<Experiment, Error> {
-    let mut experiments = load(path)?;
+    let Loaded { mut experiments, faults } = load(path)?;
+    if let Some(fault) = faults.into_iter().next() {
+        return Err(fault);
+    }
     match (experiments.pop(), experiments.is_empty()) {
         (Some((_, experiment)), true) => Ok(experiment),
         _ => Err(Error::Input(format!("{}: holds more than one experiment", path.display()))),
@@ -39,7 +68,7 @@ pub(super) fn load_one(path: &Path) -> Result<Experiment, Error> {
 
 /// Reads every experiment of a YAML text; `file` is its name in messages.
 pub(super) fn parse(file: &str, text: &str) -> Result<Vec<Experiment>, Error> {
-    let documents: Vec<Value> = serde_saphyr::from_multiple(text)
+    let documents = yaml::from_yaml(text)
         .map_err(|cause| Error::Input(format!("{file}: not valid YAML: {cause}")))?;
     let descriptor = wire::descriptor("Experiment")?;
     documents.into_iter().map(|document| experiment(file, &descriptor, document)).collect()

@@ -67,12 +67,33 @@ impl fmt::Display for Error {
     }
 }
 
+/// An error and its causes in one line. A cause that the text before contains is not told again,
+/// and neither is what a storage engine prints of its own inside; the operating system's reason
+/// follows as a cause of its own.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = String::new();
+    for link in std::iter::successors(Some(error), |error| error.source()) {
+        let link = link.to_string();
+        let link = link.split("FjallError: ").next().unwrap_or_default();
+        let link = link.trim_end_matches([' ', ':']);
+        if !text.contains(link) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(link);
+        }
+    }
+    text
+}
+
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             // The status is told in full above; naming it again would print it twice.
             Self::Call { .. } | Self::Input(_) | Self::Incomplete(_) => None,
-            Self::Connect { cause, .. } => Some(cause),
+            // The cause itself only says that it is a cause: "transport error".
+            Self::Connect { cause, .. } => cause.source(),
             Self::Output(cause) => Some(cause),
         }
     }
@@ -120,6 +141,23 @@ mod tests {
             "cannot create experiment x: 2 fields are at fault (INVALID_EXPERIMENT)\n  \
              variants: weights sum to 9,999\n  metrics[1].kind: is required"
         );
+    }
+
+    #[test]
+    fn a_chain_of_causes_says_everything_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("{0}")]
+        struct Link(&'static str, #[source] Option<Box<Link>>);
+        let link = |text, source: Option<Link>| Link(text, source.map(Box::new));
+        let redis =
+            link("unavailable: refused (os error 111)", Some(link("refused (os error 111)", None)));
+        assert_eq!(
+            chain(&link("cannot open", Some(redis))),
+            "cannot open: unavailable: refused (os error 111)"
+        );
+        let os = link("No such file or directory (os error 2)", None);
+        let fjall = link("unavailable: FjallError: Io(Os { code: 2 })", Some(os));
+        assert_eq!(chain(&fjall), "unavailable: No such file or directory (os error 2)");
     }
 
     #[test]

@@ -62,6 +62,29 @@ pub(super) fn percent(share: f64) -> String {
     join(&fixed(share * 100.0, 1), "%")
 }
 
+/// "0.1155": a number without a unit.
+pub(super) fn plain(value: f64, decimals: usize) -> String {
+    fixed(value, decimals)
+}
+
+/// A sentence of the server with its amounts as the table writes them: "by −1,234.5". Only what
+/// follows a word that announces an amount is one; names may hold digits, too.
+pub(super) fn prose(sentence: &str) -> String {
+    let mut announced = false;
+    let words = sentence.split(' ').map(|word| {
+        let amount = std::mem::replace(&mut announced, ["by", "interval", "to"].contains(&word));
+        if amount { typeset(word) } else { word.to_owned() }
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+fn typeset(word: &str) -> String {
+    let number = word.trim_end_matches([')', ',', '.', ':', ';']);
+    let Ok(value) = number.parse::<f64>() else { return word.to_owned() };
+    let decimals = number.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+    fixed(value, decimals) + word.get(number.len()..).unwrap_or_default()
+}
+
 /// "0.0372", "0.25", "< 0.0001": two digits that matter, never a bare zero.
 pub(super) fn p_value(p: f64) -> String {
     if p < 0.0001 {
@@ -182,6 +205,14 @@ mod tests {
         assert_eq!(p_value(3e-9), "< 0.0001");
         assert_eq!(p_equals(0.0), "p < 0.0001");
         assert_eq!(p_equals(1.0), "p = 1.00");
+    }
+
+    #[test]
+    fn amounts_in_prose_look_like_those_of_the_table() {
+        assert_eq!(
+            prose("Cost 2024 rose by 1234.5 USD (95 % interval -0.25 to 12000), 'v-1' to keep."),
+            "Cost 2024 rose by 1,234.5 USD (95 % interval −0.25 to 12,000), 'v-1' to keep."
+        );
     }
 
     #[test]

@@ -13,8 +13,10 @@ use comfy_table::{
 pub struct Layout {
     /// Whether escape codes may be used.
     pub colour: bool,
-    /// Columns of the terminal; none where lines may be as long as they like.
+    /// Columns of the page; none where lines may be as long as they like.
     pub width: Option<u16>,
+    /// Whether a page can be drawn over the one before.
+    pub terminal: bool,
 }
 
 /// What a piece of text says about the treatment.
@@ -42,10 +44,11 @@ impl Layout {
     /// Neither colours nor a width: for files, pipes and tests.
     #[must_use]
     pub const fn plain() -> Self {
-        Self { colour: false, width: None }
+        Self { colour: false, width: None, terminal: false }
     }
 
-    /// As stdout is: colours on a terminal, unless `NO_COLOR` is set (<https://no-color.org>).
+    /// As stdout is: colours on a terminal, unless `NO_COLOR` is set (<https://no-color.org>); its
+    /// width, or that of `COLUMNS` where there is no terminal.
     #[must_use]
     #[expect(
         clippy::disallowed_methods,
@@ -55,18 +58,24 @@ impl Layout {
         let terminal = stdout().is_terminal();
         let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         // An untouched table asks the terminal for its size.
-        let width = if terminal { Table::new().width() } else { None };
-        Self { colour: terminal && !refused, width }
+        let columns = || env::var("COLUMNS").ok()?.parse().ok().filter(|&width| width > 0);
+        let width = if terminal { Table::new().width() } else { columns() };
+        Self { colour: terminal && !refused, width, terminal }
     }
 
-    /// An empty table whose rows have several lines.
+    /// An empty table whose rows have several lines, as wide as its content: whoever fills it
+    /// sees to it that it fits.
     pub(super) fn ruled_table(self) -> Table {
         self.table(RULED)
     }
 
-    /// An empty table whose rows have one line.
+    /// An empty table whose rows have one line, and more where they do not fit.
     pub(super) fn plain_table(self) -> Table {
-        self.table(PLAIN)
+        let mut table = self.table(PLAIN);
+        if let Some(width) = self.width {
+            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+        }
+        table
     }
 
     fn table(self, style: TableStyle) -> Table {
@@ -75,10 +84,30 @@ impl Layout {
         if self.colour {
             table.enforce_styling();
         }
-        if let Some(width) = self.width {
-            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
-        }
         table
+    }
+
+    /// `text` in lines that fit, broken between words; lines after the first start with `indent`.
+    pub(super) fn wrap(self, text: &str, indent: &str) -> String {
+        let Some(width) = self.width.map(usize::from) else { return text.to_owned() };
+        let mut wrapped = String::new();
+        let mut column = 0;
+        let body = text.trim_start_matches(' ');
+        wrapped.push_str(&text[..text.len() - body.len()]);
+        column += wrapped.len();
+        for (index, word) in body.split(' ').enumerate() {
+            let length = word.chars().count();
+            if index > 0 && column + 1 + length > width {
+                wrapped.extend(["\n", indent]);
+                column = indent.len();
+            } else if index > 0 {
+                wrapped.push(' ');
+                column += 1;
+            }
+            wrapped.push_str(word);
+            column += length;
+        }
+        wrapped
     }
 
     /// `text` in a tone, outside tables.
@@ -122,8 +151,22 @@ mod tests {
     }
 
     #[test]
+    fn prose_breaks_between_words() {
+        let narrow = Layout { width: Some(20), ..Layout::plain() };
+        assert_eq!(
+            narrow.wrap("  - one two three four five", "    "),
+            "  - one two three\n    four five"
+        );
+        assert_eq!(
+            narrow.wrap("antidisestablishmentarianism it is", ""),
+            "antidisestablishmentarianism\nit is"
+        );
+        assert_eq!(Layout::plain().wrap("as long as it likes", ""), "as long as it likes");
+    }
+
+    #[test]
     fn a_coloured_page_has_them_whatever_stdout_is() {
-        let layout = Layout { colour: true, width: Some(80) };
+        let layout = Layout { colour: true, width: Some(80), terminal: true };
         let mut table = layout.plain_table();
         table.add_row(vec![cell("worse", Tone::Bad)]);
         assert!(table.to_string().contains('\u{1b}'));

@@ -1,8 +1,11 @@
 //! `start`, `pause`, `conclude`, `archive`, `delete`: an experiment's way through its states.
+//! Whoever leaves it is told where it leads.
 
 use std::io::Write;
 
 use clap::Args;
+use tonic::Status;
+use tonic_types::StatusExt;
 
 use super::client::Connection;
 use super::report::{report, state_name};
@@ -32,7 +35,7 @@ pub struct ConcludeOptions {
     /// The variant that everyone receives from now on; without it control.
     #[arg(long, default_value = "", value_name = "VARIANT", hide_default_value = true)]
     pub winner: String,
-    /// Why, for the audit log.
+    /// Why. Accepted, but not kept yet: the audit log comes in a later release.
     #[arg(long, default_value = "", value_name = "TEXT", hide_default_value = true)]
     pub note: String,
     /// Which server.
@@ -108,8 +111,30 @@ pub(super) async fn delete(options: &Options, out: &mut dyn Write) -> Result<(),
     Ok(())
 }
 
-fn attempt(verb: &str, experiment: &str) -> impl FnOnce(tonic::Status) -> Error {
-    Error::call(format!("{verb} experiment {experiment}"))
+fn attempt(verb: &'static str, experiment: &str) -> impl FnOnce(Status) -> Error {
+    let attempt = format!("{verb} experiment {experiment}");
+    let way = way(verb, experiment);
+    move |status| {
+        let misplaced = status
+            .get_details_error_info()
+            .is_some_and(|info| info.reason == "INVALID_STATE_TRANSITION");
+        let refused = Error::call(attempt)(status);
+        if misplaced { Error::Input(format!("{refused}\n  {way}")) } else { refused }
+    }
+}
+
+/// How to get where a verb leads, from anywhere.
+fn way(verb: &str, id: &str) -> String {
+    match verb {
+        "start" => "what is concluded stays so: `apply` a copy under another id".to_owned(),
+        "pause" => "only a running experiment is paused".to_owned(),
+        "conclude" => format!("only what was started is concluded: `tiebreak start {id}`"),
+        "archive" => format!("the way is `tiebreak conclude {id}`, then `tiebreak archive {id}`"),
+        _ => format!(
+            "the way is `tiebreak conclude {id}`, `tiebreak archive {id}`, then `tiebreak delete \
+             {id}`"
+        ),
+    }
 }
 
 fn told(experiment: Option<Experiment>, out: &mut dyn Write) -> Result<(), Error> {

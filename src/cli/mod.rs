@@ -31,7 +31,7 @@ use std::io::Write;
 use clap::Subcommand;
 
 pub use self::client::Connection;
-pub use self::error::Error;
+pub use self::error::{Error, chain};
 pub use self::layout::Layout;
 pub use self::report::report;
 
@@ -66,8 +66,8 @@ pub enum Command {
 
 /// Runs one command to its end.
 ///
-/// `Demo` without an endpoint of its own goes to the default one; the program starts a server for
-/// it first and fills the endpoint in.
+/// `Demo` and `Plan` without an endpoint go to the default one; the program starts a server for
+/// them first and fills the endpoint in.
 ///
 /// # Errors
 /// What went wrong, ready to print: one sentence, then one line per faulty field.

@@ -1,16 +1,18 @@
-//! `results`: the evidence so far, once or again and again.
+//! `results`: the evidence so far, once or whenever it changes.
 
 use std::io::Write;
-use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use tonic::{Status, Streaming};
 
 use super::client::{Client, Connection};
+use super::retry::Backoff;
 use super::{Error, Layout, report, wire};
-use crate::rpc::pb::{Experiment, ExperimentResults, GetExperimentRequest, GetResultsRequest};
+use crate::rpc::pb::{
+    Experiment, ExperimentResults, GetExperimentRequest, GetResultsRequest, WatchResultsRequest,
+    WatchResultsResponse,
+};
 
-/// How often `--watch` looks.
-const EVERY: Duration = Duration::from_secs(2);
 /// Cursor to the top left corner, everything below it erased.
 const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
 
@@ -26,11 +28,12 @@ pub struct Options {
     /// Only these metrics.
     #[arg(long = "metric", value_name = "METRIC")]
     pub metrics: Vec<String>,
-    /// A page for people or canonical protobuf JSON for programs.
+    /// A page for people, or protobuf's JSON for programs: a field that is false, zero or empty is
+    /// left out. With --watch one document per line.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
-    /// Look again every two seconds, until interrupted.
-    #[arg(long)]
+    /// Again whenever the current results change, at most every two seconds, until interrupted.
+    #[arg(long, conflicts_with = "iteration")]
     pub watch: bool,
     /// Which server.
     #[command(flatten)]
@@ -53,29 +56,94 @@ pub(super) async fn run(
     layout: Layout,
 ) -> Result<(), Error> {
     let client = options.connection.open().await?;
+    if options.watch {
+        return watch(&client, options, out, layout).await;
+    }
     let request = GetResultsRequest {
         experiment_id: options.experiment.clone(),
         iteration: options.iteration,
         metric_ids: options.metrics.clone(),
         segment: None,
     };
+    let results = fetch(&client, request).await?;
+    let text = render(&client, options, &results, layout).await?;
+    Ok(out.write_all(text.as_bytes())?)
+}
+
+/// Prints the results whenever they change. A server that goes away is waited for.
+async fn watch(
+    client: &Client,
+    options: &Options,
+    out: &mut dyn Write,
+    layout: Layout,
+) -> Result<(), Error> {
+    let request = WatchResultsRequest {
+        experiment_id: options.experiment.clone(),
+        metric_ids: options.metrics.clone(),
+        min_interval: None,
+    };
+    let mut backoff = Backoff::default();
+    let mut changes = None;
     loop {
-        let results = fetch(&client, request.clone()).await?;
-        let text = match options.output {
-            Output::Json => wire::to_json_text("ExperimentResults", &results)?,
-            Output::Table => {
-                let experiment = experiment(&client, &options.experiment).await?;
-                report(&results, &experiment, layout)
+        match next(client, &request, &mut changes).await {
+            Ok(None) => return Ok(()),
+            Ok(Some(change)) => {
+                backoff = Backoff::default();
+                // A sign of life has no results.
+                let Some(results) = change.results else { continue };
+                let text = render(client, options, &results, layout).await?;
+                write!(out, "{}{text}", separator(options.output, layout, &results))?;
+                out.flush()?;
             }
-        };
-        // Only a terminal has a width: there the page is drawn over the one before.
-        let clear = options.watch && layout.width.is_some();
-        write!(out, "{}{text}", if clear { CLEAR } else { "" })?;
-        if !options.watch {
-            return Ok(());
+            Err(status) => {
+                changes = None;
+                let Some(wait) = backoff.wait_after(&status) else {
+                    return Err(Error::call(format!("watch {}", options.experiment))(status));
+                };
+                tokio::time::sleep(wait).await;
+            }
         }
-        out.flush()?;
-        tokio::time::sleep(EVERY).await;
+    }
+}
+
+/// The next change; begins to watch where nobody does.
+async fn next(
+    client: &Client,
+    request: &WatchResultsRequest,
+    changes: &mut Option<Streaming<WatchResultsResponse>>,
+) -> Result<Option<WatchResultsResponse>, Status> {
+    let changes = if let Some(changes) = changes {
+        changes
+    } else {
+        let begun = client.data.clone().watch_results(request.clone()).await?;
+        changes.insert(begun.into_inner())
+    };
+    changes.message().await
+}
+
+async fn render(
+    client: &Client,
+    options: &Options,
+    results: &ExperimentResults,
+    layout: Layout,
+) -> Result<String, Error> {
+    Ok(match options.output {
+        Output::Json if options.watch => wire::to_json_line("ExperimentResults", results)?,
+        Output::Json => wire::to_json_text("ExperimentResults", results)?,
+        Output::Table => report(results, &experiment(client, &options.experiment).await?, layout),
+    })
+}
+
+/// What stands before a page that follows others: on a terminal it is drawn over them; elsewhere a
+/// line tells the time.
+fn separator(output: Output, layout: Layout, results: &ExperimentResults) -> String {
+    match output {
+        Output::Json => String::new(),
+        Output::Table if layout.terminal => CLEAR.to_owned(),
+        Output::Table => {
+            let time = results.compute_time.map(|time| time.to_string()).unwrap_or_default();
+            format!("──── {time} ────\n")
+        }
     }
 }
 
@@ -99,4 +167,20 @@ async fn fetch(client: &Client, request: GetResultsRequest) -> Result<Experiment
     let response = client.data.clone().get_results(request).await;
     let response = response.map_err(Error::call(attempt))?;
     response.into_inner().results.ok_or_else(|| Error::lacking("results"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_in_a_pipe_are_separated_by_the_time() {
+        let time = prost_types::Timestamp { seconds: 1_700_000_000, nanos: 0 };
+        let results = ExperimentResults { compute_time: Some(time), ..Default::default() };
+        let before =
+            |output, terminal| separator(output, Layout { terminal, ..Layout::plain() }, &results);
+        assert_eq!(before(Output::Table, false), "──── 2023-11-14T22:13:20Z ────\n");
+        assert_eq!(before(Output::Table, true), CLEAR);
+        assert_eq!(before(Output::Json, false), "");
+    }
 }

@@ -46,6 +46,11 @@ pub(super) fn to_json_text(name: &str, message: &impl Message) -> Result<String,
     Ok(format!("{value:#}\n"))
 }
 
+/// A message as canonical JSON in one line.
+pub(super) fn to_json_line(name: &str, message: &impl Message) -> Result<String, Error> {
+    Ok(format!("{}\n", to_json(name, message, Names::Json)?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,24 @@
 //! JSON values as YAML that a person likes to read and `apply` reads back.
+//!
+//! What is read is YAML 1.2: `no`, `y` and `on` are texts, and so is `010`. A payload is served as
+//! it was written.
 
 use prost_reflect::{FieldDescriptor, MessageDescriptor};
 use serde_json::Value;
+use serde_saphyr::{RenderOptions, SnippetMode, UserMessageFormatter};
+
+/// All documents of a text, or where and why it is no YAML.
+pub(super) fn from_yaml(text: &str) -> Result<Vec<Value>, String> {
+    let options = serde_saphyr::options! {
+        strict_booleans: true,
+        leading_zero_numbers_as_strings: true,
+    };
+    serde_saphyr::from_multiple_with_options(text, options).map_err(|error| {
+        let mut plain = RenderOptions::new(&UserMessageFormatter);
+        plain.snippets = SnippetMode::Off;
+        error.render_with_options(plain)
+    })
+}
 
 /// A value as a YAML document, with a final line feed. Fields stand in the order in which the
 /// message, where there is one, declares them; all others by name.
@@ -85,8 +102,25 @@ mod tests {
             "variants": [{"id": "a", "weight": 8000, "value": {"x": [1, 2.5]}}, {"id": "b"}],
         });
         let text = to_yaml(&value, None);
-        let back: Value = serde_saphyr::from_str(&text).unwrap();
-        assert_eq!(back, value, "{text}");
+        assert_eq!(from_yaml(&text).unwrap(), [value], "{text}");
+    }
+
+    /// In YAML 1.1 Norway is a boolean and a postcode a number.
+    #[test]
+    fn a_payload_is_read_as_it_is_written() {
+        let text = "{country: no, model: y, onoff: on, zip: 010, on: Yes, real: true, n: 8}";
+        assert_eq!(
+            from_yaml(text).unwrap(),
+            [json!({"country": "no", "model": "y", "onoff": "on", "zip": "010", "on": "Yes",
+                "real": true, "n": 8})]
+        );
+    }
+
+    #[test]
+    fn faults_are_told_without_the_words_of_the_parser() {
+        let told = from_yaml("a: 1\na: 2\n").unwrap_err();
+        assert!(told.contains("line 2") && told.contains("duplicate"), "{told}");
+        assert!(!told.contains("Policy") && !told.contains('\n'), "{told}");
     }
 
     #[test]

@@ -152,10 +152,14 @@ impl Fingerprint {
         Self(md5_u128(parts).to_be_bytes())
     }
 
-    /// Of an event id.
+    /// Of a unit's event. The unit is part of it, because units live in different shards, which
+    /// know nothing of each other: so an event id means the same under any number of shards. The
+    /// length keeps the two apart.
     #[must_use]
-    pub fn of_event(experiment: &ExperimentId, event: EventId<'_>) -> Self {
-        Self(md5_u128([experiment.as_str(), "/event:", event.as_str()]).to_be_bytes())
+    pub fn of_event(experiment: &ExperimentId, unit: UnitId<'_>, event: EventId<'_>) -> Self {
+        let length = event.as_str().len().to_string();
+        let parts = [experiment.as_str(), "/event:", &length, ":", event.as_str(), unit.as_str()];
+        Self(md5_u128(parts).to_be_bytes())
     }
 
     /// The 16 bytes.

@@ -29,7 +29,7 @@ use std::fmt;
 use crate::domain::bucket::Fingerprint;
 use crate::domain::experiment::{Layout, ShardCount};
 use crate::domain::id::{ExperimentId, MetricId, VariantId};
-use crate::stats::sketch::{BINS, Bin};
+use crate::stats::sketch::Bin;
 
 /// Blocks of groups for which a sketch is kept apart, so that quantiles get a design effect.
 pub const BLOCKS: u32 = 64;
@@ -184,12 +184,6 @@ impl Layout {
         let per_shard = blocks_per_shard(self.shards);
         (column / per_shard, (column % per_shard) * self.shards.get() + shard)
     }
-}
-
-/// Number of pages of a whole sketch.
-#[must_use]
-pub fn pages() -> u16 {
-    BINS.div_ceil(PAGE_BINS)
 }
 
 fn blocks_per_shard(shards: ShardCount) -> u32 {

@@ -3,6 +3,7 @@
 
 use crate::domain::experiment::{
     Definition, Experiment, Iteration, Layout, Method, Revision, ShardCount, State, Timestamp,
+    Variant,
 };
 use crate::domain::id::VariantId;
 use crate::domain::split::Split;
@@ -64,8 +65,13 @@ impl Experiment {
     ///
     /// # Errors
     /// [`ChangeRefused`] when the experiment is closed, or when one that has started would lose
-    /// or change a metric or its number of groups.
+    /// or change a metric or its analysis plan.
     pub fn update(&self, definition: Definition, now: Timestamp) -> Result<Change, ChangeRefused> {
+        let changed = self.definition.differences(&definition);
+        if changed.is_empty() {
+            // Also of a closed experiment: who applies the same file again asks for nothing.
+            return Ok(Change { experiment: self.clone(), changed, new_iteration: false });
+        }
         let started = match self.state {
             State::Draft => false,
             State::Running | State::Paused => true,
@@ -73,10 +79,6 @@ impl Experiment {
         };
         if started {
             self.check_started(&definition)?;
-        }
-        let changed = self.definition.differences(&definition);
-        if changed.is_empty() {
-            return Ok(Change { experiment: self.clone(), changed, new_iteration: false });
         }
         let mut after = self.touched(now);
         let new_iteration = started && self.definition.design_differs(&definition);
@@ -107,8 +109,10 @@ impl Experiment {
                 Some(_) => {}
             }
         }
-        if definition.analysis.groups != self.definition.analysis.groups {
-            bad.add("analysis.groups", "is fixed once the experiment has started");
+        // A test is valid for the plan that was written down before the first look: another
+        // level, method or size in the middle would make its evidence mean nothing.
+        if definition.analysis != self.definition.analysis {
+            bad.add("analysis", "is fixed once the experiment has started");
         }
         bad.into_result(())
     }
@@ -235,10 +239,9 @@ impl Definition {
     /// Whether another definition would show somebody something else, or somebody else
     /// something: such a change biases every comparison across it.
     fn design_differs(&self, other: &Self) -> bool {
-        let arms = |definition: &Self| -> Vec<_> {
-            let variants = definition.variants.iter();
-            variants.map(|variant| (variant.id.clone(), variant.weight, variant.control)).collect()
-        };
+        // Another payload is another treatment: two models pooled in one arm compare nothing.
+        let arm = |v: &Variant| (v.id.clone(), v.weight, v.control, v.value.clone());
+        let arms = |definition: &Self| definition.variants.iter().map(arm).collect::<Vec<_>>();
         arms(self) != arms(other)
             || self.bucketing != other.bucketing
             || self.enrolment != other.enrolment
@@ -262,6 +265,14 @@ impl Definition {
                  a sample size that was fixed before the start"
                     .to_owned(),
             ),
+        }
+        for (field, used) in [
+            ("dimensions", self.dimensions.is_empty()),
+            ("telemetry", self.telemetry_project.is_empty()),
+        ] {
+            if !used {
+                warnings.push(format!("{field} is stored, but this release does not use it yet"));
+            }
         }
         let retired = self.variants.iter().filter(|variant| variant.weight == 0);
         warnings.extend(retired.map(|variant| format!("variant '{}' gets nobody", variant.id)));

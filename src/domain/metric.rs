@@ -112,7 +112,9 @@ impl Metric {
     /// # Errors
     /// [`InvalidMetricValue`] when it is not finite, too large or outside the kind's domain.
     pub fn value(&self, raw: f64) -> Result<MetricValue, InvalidMetricValue> {
-        Decimal::try_from(raw)?;
+        if !raw.is_finite() {
+            return Err(NotCountable::NotFinite.into());
+        }
         match self.kind {
             Kind::Binary if ![0.0, 1.0].contains(&raw) => {
                 return Err(InvalidMetricValue::NotBinary(raw));

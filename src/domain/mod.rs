@@ -5,7 +5,8 @@
 //! - [`draft`] parses what a request says into an [`experiment`], [`lifecycle`] changes one;
 //! - [`bucket`], [`split`], [`eligibility`], [`assignment`]: who gets which variant;
 //! - [`metric`], [`outcome`], [`counter`]: one outcome becomes a short list of integer additions;
-//! - [`tally`] reads the counters back, [`analysis`] turns them into results.
+//! - [`tally`] reads the counters back, [`analysis`] turns them into results,
+//!   [`history`] says which of them are written down.
 
 pub mod analysis;
 pub mod assignment;
@@ -16,6 +17,7 @@ pub mod edit;
 pub mod eligibility;
 pub mod evidence;
 pub mod experiment;
+pub mod history;
 pub mod id;
 pub mod lifecycle;
 pub mod metric;

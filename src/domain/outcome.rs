@@ -81,9 +81,12 @@ pub fn credit(experiment: &Experiment, draft: &OutcomeDraft) -> Result<Credit, O
         State::Running | State::Paused => {}
     }
     let iteration = checked.iteration;
+    if experiment.definition.overrides.contains_key(checked.unit.as_str()) {
+        return Ok(Credit::Ignored);
+    }
     let (index, admission) = match checked.named_variant {
         Some(index) => (index, Admission::Anyone),
-        None => match place(experiment, draft, &checked) {
+        None => match place(draft, &checked) {
             Some(place) => place,
             None => return Ok(Credit::Ignored),
         },
@@ -101,7 +104,7 @@ pub fn credit(experiment: &Experiment, draft: &OutcomeDraft) -> Result<Credit, O
         variant: variant.clone(),
         shard: writer.shard(),
         event: Event {
-            dedup: checked.event.map(|id| Fingerprint::of_event(experiment.id(), id)),
+            dedup: checked.event.map(|id| Fingerprint::of_event(experiment.id(), checked.unit, id)),
             unit: Fingerprint::of_unit(experiment.id(), variant, checked.unit),
             admission,
             increments: writer.outcome(&checked),
@@ -132,15 +135,8 @@ pub fn exposure(
 }
 
 /// Variant by the hashes, and what must be known of the unit; `None` outside the experiment.
-fn place(
-    experiment: &Experiment,
-    draft: &OutcomeDraft,
-    checked: &Checked<'_>,
-) -> Option<(usize, Admission)> {
+fn place(draft: &OutcomeDraft, checked: &Checked<'_>) -> Option<(usize, Admission)> {
     let iteration = checked.iteration;
-    if experiment.definition.overrides.contains_key(checked.unit.as_str()) {
-        return None;
-    }
     let admission = match &iteration.eligibility {
         Some(_) if draft.iteration != 0 => Admission::Anyone,
         Some(_) if draft.attributes.is_empty() => Admission::ExposedOnly,
@@ -232,9 +228,15 @@ fn check_values<'a>(
     values
 }
 
+/// The first few metrics there are, for somebody who mistyped one.
 fn known(experiment: &Experiment) -> String {
+    const TOLD: usize = 8;
     let ids = experiment.definition.metric_ids();
-    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    let mut names: Vec<String> = ids.iter().take(TOLD).map(ToString::to_string).collect();
+    if ids.len() > TOLD {
+        names.push(format!("{} more", ids.len() - TOLD));
+    }
+    names.join(", ")
 }
 
 /// Writes the increments of one unit's events.

@@ -1,8 +1,9 @@
 //! The counters of an iteration, read back: shards added up and turned into what `stats` takes.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use crate::domain::counter::{BLOCKS, PAGE_BINS, Row, Spread, pages};
+use crate::domain::counter::{BLOCKS, PAGE_BINS, Row, Spread};
 use crate::domain::evidence::Evidence;
 use crate::domain::experiment::Layout;
 use crate::domain::id::{MetricId, VariantId};
@@ -94,6 +95,15 @@ impl Tally {
         &self.rows
     }
 
+    /// Tells this tally from another one of the same layout, but for a chance of 2^-64. Only for
+    /// comparisons within a process.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (&self.rows, &self.maxima).hash(&mut hasher);
+        hasher.finish()
+    }
+
     /// A row of maxima.
     #[must_use]
     pub fn maxima(&self, row: &Row<'_>) -> &[i64] {
@@ -151,11 +161,14 @@ impl Tally {
 
     fn group_rows(&self, counts: &[i64], sums: &[&[i64]]) -> Vec<GroupRow> {
         let groups = 0..index(self.layout.groups.get());
+        // Values of everyday size touch two of the limbs.
+        let present: Vec<(usize, &[i64])> =
+            sums.iter().copied().enumerate().filter(|(_, row)| !row.is_empty()).collect();
         groups
             .map(|group| {
                 let mut limbs = [0; SUM_LIMBS];
-                for (limb, row) in limbs.iter_mut().zip(sums) {
-                    *limb = column(row, group);
+                for (limb, row) in &present {
+                    limbs[*limb] = column(row, group);
                 }
                 GroupRow { count: column(counts, group), sum: sum_to_dd(&limbs) }
             })
@@ -186,9 +199,18 @@ impl Tally {
     /// Counts of the sketch of a metric: by bin that was touched, ascending, a count per block.
     #[must_use]
     pub fn bins(&self, variant: &VariantId, metric: &MetricId) -> Vec<(u16, [i64; 64])> {
-        let mut bins = Vec::new();
-        for page in 0..pages() {
-            let row = self.row(Row::Bins { variant, metric, page });
+        // A real metric touches few of the pages, so those that are there are looked for.
+        let first = Row::Bins { variant, metric, page: 0 }.to_string();
+        let Some(prefix) = first.strip_suffix('0') else { return Vec::new() };
+        let named = self.rows.range(prefix.to_owned()..);
+        let named = named.take_while(|(name, _)| name.starts_with(prefix));
+        let mut pages: Vec<(u16, &[i64])> = named
+            .filter_map(|(name, row)| Some((name.strip_prefix(prefix)?.parse().ok()?, &row[..])))
+            .collect();
+        pages.sort_unstable_by_key(|(page, _)| *page);
+        // Half a kilobyte each: one allocation.
+        let mut bins = Vec::with_capacity(pages.len() * usize::from(PAGE_BINS));
+        for (page, row) in pages {
             for (slot, blocks) in (0_u16..).zip(row.chunks_exact(index(BLOCKS))) {
                 if let Ok(blocks) = <[i64; 64]>::try_from(blocks)
                     && blocks.iter().any(|count| *count != 0)

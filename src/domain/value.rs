@@ -26,6 +26,19 @@ pub enum Value {
 impl Value {
     /// Deepest nesting taken from a request; recursion over a value is bounded by it.
     pub const DEPTH_LIMIT: usize = 16;
+
+    /// Most values in the attributes of one request.
+    pub const COUNT_LIMIT: usize = 1_024;
+
+    /// How many values this is, those within it included.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::Text(_) => 1,
+            Self::List(items) => 1 + items.iter().map(Self::count).sum::<usize>(),
+            Self::Record(record) => 1 + record.values().map(Self::count).sum::<usize>(),
+        }
+    }
 }
 
 /// What a caller tells about a unit: input of the eligibility rule and of covariates.

@@ -2,28 +2,32 @@
 
 use std::sync::Arc;
 
-use tokio_stream::Empty;
+use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::domain::violation::Violations;
 use crate::rpc::clock::now;
-use crate::rpc::convert::{assignment, outcome, results};
+use crate::rpc::convert::{assignment, history, outcome, results};
+use crate::rpc::outcome_stream::{self, Acknowledgements};
 use crate::rpc::pb::experimentation_service_server::ExperimentationService;
+use crate::rpc::results_stream::{self, Changes};
+use crate::rpc::stop::Stop;
 use crate::rpc::{pb, status, trace};
-use crate::service::{ResultsRequest, Service};
+use crate::service::{ResultsRequest, Service, Watch};
 use crate::telemetry::RpcSpan;
 
 /// Serves `tiebreak.v1.ExperimentationService`.
 #[derive(Debug, Clone)]
 pub struct Experimentation {
     service: Arc<Service>,
+    stop: Stop,
 }
 
 impl Experimentation {
-    /// Over the use cases.
+    /// Over the use cases. `stopping` turns true when the streams are to end.
     #[must_use]
-    pub fn new(service: Arc<Service>) -> Self {
-        Self { service }
+    pub fn new(service: Arc<Service>, stopping: watch::Receiver<bool>) -> Self {
+        Self { service, stop: Stop::new(stopping) }
     }
 }
 
@@ -36,7 +40,8 @@ impl ExperimentationService for Experimentation {
         let span = RpcSpan::of(request.extensions());
         let pb::AssignRequest { experiment_id, unit_id, attributes, defer_exposure } =
             request.into_inner();
-        let (unit, attributes) = assignment::unit(&unit_id, attributes).map_err(status::invalid)?;
+        let (unit, attributes) =
+            assignment::request(&experiment_id, &unit_id, attributes).map_err(status::invalid)?;
         let assigned = self
             .service
             .assign(&experiment_id, unit, &attributes, defer_exposure)
@@ -52,8 +57,8 @@ impl ExperimentationService for Experimentation {
     ) -> Result<Response<pb::BatchAssignResponse>, Status> {
         let pb::BatchAssignRequest { unit_id, experiment_ids, attributes, defer_exposure } =
             request.into_inner();
-        assignment::check_batch(&experiment_ids).map_err(status::invalid)?;
-        let (unit, attributes) = assignment::unit(&unit_id, attributes).map_err(status::invalid)?;
+        let (unit, attributes) =
+            assignment::batch(&experiment_ids, &unit_id, attributes).map_err(status::invalid)?;
         let assigned = self
             .service
             .assign_batch(&experiment_ids, unit, &attributes, defer_exposure)
@@ -93,13 +98,15 @@ impl ExperimentationService for Experimentation {
         Ok(Response::new(pb::BatchLogOutcomesResponse { results }))
     }
 
-    type StreamOutcomesStream = Empty<Result<pb::StreamOutcomesResponse, Status>>;
+    type StreamOutcomesStream = Acknowledgements;
 
     async fn stream_outcomes(
         &self,
-        _request: Request<Streaming<pb::StreamOutcomesRequest>>,
+        request: Request<Streaming<pb::StreamOutcomesRequest>>,
     ) -> Result<Response<Self::StreamOutcomesStream>, Status> {
-        Err(status::not_implemented("StreamOutcomes"))
+        let (service, stop) = (Arc::clone(&self.service), self.stop.clone());
+        let outcomes = request.into_inner();
+        Ok(Response::new(outcome_stream::acknowledgements(service, outcomes, stop)))
     }
 
     async fn get_results(
@@ -109,10 +116,8 @@ impl ExperimentationService for Experimentation {
         let span = RpcSpan::of(request.extensions());
         let pb::GetResultsRequest { experiment_id, iteration, metric_ids, segment } =
             request.into_inner();
-        if segment.is_some() {
-            return Err(status::not_implemented("GetResults by segment"));
-        }
-        let request = ResultsRequest { experiment_id, iteration, metric_ids };
+        let segmented = segment.is_some();
+        let request = ResultsRequest { experiment_id, iteration, metric_ids, segmented };
         let now = now();
         let answer = self.service.results(&request, now).await;
         let answer = answer.map_err(|error| status::status(&error))?;
@@ -123,17 +128,23 @@ impl ExperimentationService for Experimentation {
 
     async fn get_results_history(
         &self,
-        _request: Request<pb::GetResultsHistoryRequest>,
+        request: Request<pb::GetResultsHistoryRequest>,
     ) -> Result<Response<pb::GetResultsHistoryResponse>, Status> {
-        Err(status::not_implemented("GetResultsHistory"))
+        let request = history::history_request(request.into_inner());
+        let points = self.service.history(&request, now()).await;
+        let points = points.map_err(|error| status::status(&error))?;
+        let points = points.iter().map(|point| history::point_to_pb(point, &request.metric_id));
+        Ok(Response::new(pb::GetResultsHistoryResponse { points: points.collect() }))
     }
 
-    type WatchResultsStream = Empty<Result<pb::WatchResultsResponse, Status>>;
+    type WatchResultsStream = Changes;
 
     async fn watch_results(
         &self,
-        _request: Request<pb::WatchResultsRequest>,
+        request: Request<pb::WatchResultsRequest>,
     ) -> Result<Response<Self::WatchResultsStream>, Status> {
-        Err(status::not_implemented("WatchResults"))
+        let request = history::watch_request(request.into_inner());
+        let watch = Watch::new(Arc::clone(&self.service), request);
+        Ok(Response::new(results_stream::changes(watch, self.stop.clone())))
     }
 }

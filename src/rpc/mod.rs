@@ -7,11 +7,15 @@ mod admin;
 mod clock;
 mod convert;
 mod experimentation;
+mod outcome_stream;
+mod results_stream;
 mod routes;
 mod status;
+mod stop;
 mod trace;
 
 pub use self::admin::Admin;
+pub use self::clock::now;
 pub use self::experimentation::Experimentation;
 pub use self::routes::{Serving, limits, routes};
 

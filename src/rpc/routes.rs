@@ -29,14 +29,19 @@ impl std::fmt::Debug for Serving {
     }
 }
 
-/// Builds everything over the use cases. `ready` says whether traffic should come.
-pub fn routes(service: Arc<Service>, mut ready: watch::Receiver<bool>) -> Serving {
+/// Builds everything over the use cases. `ready` says whether traffic should come, `stopping` that
+/// streams are to end.
+pub fn routes(
+    service: Arc<Service>,
+    mut ready: watch::Receiver<bool>,
+    stopping: watch::Receiver<bool>,
+) -> Serving {
     type Data = ExperimentationServiceServer<Experimentation>;
     type Control = AdminServiceServer<Admin>;
     let (mut reporter, health) = tonic_health::server::health_reporter();
     let mut services = Routes::new(health);
     services = services
-        .add_service(Data::new(Experimentation::new(Arc::clone(&service))))
+        .add_service(Data::new(Experimentation::new(Arc::clone(&service), stopping)))
         .add_service(Control::new(Admin::new(service)));
     let reflection = || {
         tonic_reflection::server::Builder::configure()

@@ -37,10 +37,11 @@ fn classify(error: &ServiceError) -> (Code, &'static str) {
         ServiceError::LayerOverlap { .. } => (Code::FailedPrecondition, "LAYER_OVERLAP"),
         ServiceError::EtagMismatch(_) => (Code::Aborted, "ETAG_MISMATCH"),
         ServiceError::NotReady => (Code::Unavailable, "NOT_READY"),
+        ServiceError::ShuttingDown => (Code::Unavailable, "SHUTTING_DOWN"),
         ServiceError::NotImplemented(_) => (Code::Unimplemented, "NOT_IMPLEMENTED"),
         ServiceError::StoreUnavailable(_) => (Code::Unavailable, "STORE_UNAVAILABLE"),
         ServiceError::Overloaded => (Code::ResourceExhausted, "OVERLOADED"),
-        ServiceError::CounterFull => (Code::ResourceExhausted, "COUNTER_FULL"),
+        ServiceError::CounterFull => (Code::FailedPrecondition, "COUNTER_FULL"),
         ServiceError::StoreBroken(_) => (Code::Internal, "STORE_CORRUPT"),
     }
 }
@@ -59,15 +60,33 @@ pub(super) fn status(error: &ServiceError) -> Status {
     let (code, reason) = classify(error);
     let mut details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
     if let ServiceError::Invalid { violations, .. } = error {
-        for violation in violations.iter() {
-            details.add_bad_request_violation(&violation.field, &violation.problem);
-        }
+        describe(violations, &mut details);
     }
     if matches!(code, Code::Unavailable | Code::ResourceExhausted) {
         details.set_retry_info(Some(RETRY_AFTER));
     }
     log(code, error);
     Status::with_error_details(code, message(code, error), details)
+}
+
+/// Most bytes of fields and problems in one status. A status travels in HTTP/2 headers, of which
+/// clients take 8 to 16 KiB, base64 included; with more they report a transport error instead.
+const DETAIL_BYTES: usize = 3_000;
+
+/// As many violations as fit, then how many there are besides.
+fn describe(violations: &Violations, details: &mut ErrorDetails) {
+    let mut budget = DETAIL_BYTES;
+    let total = violations.iter().count();
+    for (told, violation) in violations.iter().enumerate() {
+        let size = violation.field.len() + violation.problem.len();
+        if size > budget {
+            let more = format!("and {} more violations like these", total - told);
+            details.add_bad_request_violation("", more);
+            return;
+        }
+        budget -= size;
+        details.add_bad_request_violation(&violation.field, &violation.problem);
+    }
 }
 
 /// The failure of one item of a batch.
@@ -96,17 +115,24 @@ fn message(code: Code, error: &ServiceError) -> String {
     if code == Code::Internal {
         return "internal error; the server's log has the cause".to_owned();
     }
-    error.to_string()
+    let text = error.to_string();
+    match text.char_indices().nth(MESSAGE_CHARS) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
 }
 
+/// Longest message; the details have the rest.
+const MESSAGE_CHARS: usize = 1_000;
+
+/// Only what an operator can mend, and not once per call: while the store is away the catalog's
+/// poll says so.
 fn log(code: Code, error: &ServiceError) {
-    // An overload is answered thousands of times a second: a line for each would add to it.
-    if matches!(error, ServiceError::Overloaded) {
-        return;
-    }
-    if matches!(code, Code::Internal | Code::Unavailable | Code::ResourceExhausted) {
-        let cause = std::error::Error::source(error).map(ToString::to_string);
-        tracing::warn!(%error, cause, ?code, "call failed");
+    let cause = std::error::Error::source(error).map(ToString::to_string);
+    if code == Code::Internal {
+        tracing::error!(%error, cause, "call failed");
+    } else if code == Code::Unavailable {
+        tracing::debug!(%error, cause, "call failed");
     }
 }
 

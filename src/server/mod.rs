@@ -130,9 +130,15 @@ async fn run(
     let health = readiness.grpc.subscribe();
     tasks.serve_grpc(listeners.grpc, Arc::clone(&service), telemetry, health, &stopping);
     tasks.serve_http(listeners.http, &readiness.http, &stopping);
-    tasks.follow_catalog(service, &stopping);
+    tasks.follow_catalog(Arc::clone(&service), &stopping);
+    tasks.observe(service, &stopping);
     tasks.record_exposures(recorder);
     readiness.announce(Ready::Yes);
+    if !(grpc_address.ip().is_loopback() && http_address.ip().is_loopback()) {
+        tracing::warn!(
+            "listening beyond loopback without authentication and TLS: trust the network"
+        );
+    }
     tracing::info!(grpc = %grpc_address, http = %http_address, store = %settings.store, "serving");
     tokio::select! {
         () = shutdown => {}
@@ -181,7 +187,7 @@ impl Tasks {
         ready: watch::Receiver<bool>,
         stopping: &watch::Receiver<bool>,
     ) {
-        let routes = rpc::routes(service, ready);
+        let routes = rpc::routes(service, ready, stopping.clone());
         let server = rpc::limits(tonic::transport::Server::builder())
             .layer(telemetry.rpc_spans())
             .add_routes(routes.services);
@@ -214,9 +220,13 @@ impl Tasks {
         let stop = stopped(stopping.clone());
         self.0.spawn(async move {
             let mut healthy = true;
-            let follow = service.follow(|refreshed| match refreshed {
-                Ok(()) => healthy = true,
-                // Once per outage: the poll goes on every second.
+            // Once when it goes and once when it comes back: the poll goes on every second.
+            let follow = service.follow(rpc::now, |result| match result {
+                Ok(()) if healthy => {}
+                Ok(()) => {
+                    healthy = true;
+                    tracing::info!("the store answers again");
+                }
                 Err(error) if healthy => {
                     healthy = false;
                     tracing::warn!(%error, "the store does not answer; assigning from the last snapshot");
@@ -225,6 +235,26 @@ impl Tasks {
             });
             tokio::select! {
                 () = follow => {}
+                () = stop => {}
+            }
+            Ok(())
+        });
+    }
+
+    fn observe(&mut self, service: Arc<Service>, stopping: &watch::Receiver<bool>) {
+        let stop = stopped(stopping.clone());
+        self.0.spawn(async move {
+            let mut healthy = true;
+            let observe = service.observe(rpc::now, |observed| match observed {
+                Ok(()) => healthy = true,
+                Err(error) if healthy => {
+                    healthy = false;
+                    tracing::warn!(%error, "the history of results has a gap from here on");
+                }
+                Err(_) => {}
+            });
+            tokio::select! {
+                () = observe => {}
                 () = stop => {}
             }
             Ok(())

@@ -43,24 +43,30 @@ pub async fn program(settings: &Settings) -> Result<(), Failure> {
     Ok(served?)
 }
 
-/// Runs a client command. A demo without an endpoint gets a server of its own, on the embedded
-/// store in a temporary directory.
+/// Runs a client command. A demo and a plan without an endpoint get a server of their own: the
+/// demo on the embedded store in a temporary directory, the plan, which stores nothing, in memory.
 ///
 /// # Errors
 /// What the command says, or [`ServerError`] of its own server.
 pub async fn client(mut command: cli::Command) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     let layout = Layout::of_stdout();
-    let own_endpoint = if let cli::Command::Demo(options) = &mut command
+    // Goes away at the end.
+    let directory;
+    let (endpoint, store) = if let cli::Command::Demo(options) = &mut command
         && options.endpoint.is_none()
     {
-        &mut options.endpoint
+        directory = tempfile::tempdir()?;
+        (&mut options.endpoint, StoreLocation::Embedded(directory.path().join("store")))
+    } else if let cli::Command::Plan(options) = &mut command
+        && options.endpoint.is_none()
+    {
+        (&mut options.endpoint, StoreLocation::Memory)
     } else {
         return Ok(cli::run(command, &mut out, layout).await?);
     };
-    let directory = tempfile::tempdir()?;
-    let own = OwnServer::start(StoreLocation::Embedded(directory.path().join("store"))).await?;
-    *own_endpoint = Some(own.endpoint.clone());
+    let own = OwnServer::start(store).await?;
+    *endpoint = Some(own.endpoint.clone());
     let ran = cli::run(command, &mut out, layout).await;
     own.stop().await?;
     Ok(ran?)

@@ -93,6 +93,9 @@ impl Service {
     /// # Errors
     /// [`ServiceError::ExperimentNotFound`], [`ServiceError::StoreUnavailable`].
     pub async fn experiment(&self, id: &str) -> Result<Experiment, ServiceError> {
+        if id.is_empty() {
+            return Err(ServiceError::bad_field("experiment_id", "must be set"));
+        }
         let Ok(id) = ExperimentId::parse(id) else { return Err(not_found(id)) };
         self.store.get(&id).await?.ok_or_else(|| not_found(id.as_str()))
     }
@@ -112,7 +115,11 @@ impl Service {
             let stored = match self.experiment(&update.draft.experiment_id).await {
                 Ok(stored) => stored,
                 Err(ServiceError::ExperimentNotFound(_)) if update.allow_missing => {
-                    return self.upsert(update, now).await;
+                    match self.upsert(update.clone(), now).await {
+                        // Somebody created it meanwhile: then it is an update.
+                        Err(ServiceError::ExperimentExists(_)) => continue,
+                        other => return other,
+                    }
                 }
                 Err(error) => return Err(error),
             };
@@ -139,11 +146,10 @@ impl Service {
         stored: &Experiment,
         now: Timestamp,
     ) -> Result<Change, ServiceError> {
-        let merged = update
-            .draft
-            .clone()
-            .masked(Draft::from(&stored.definition), &update.mask)
-            .map_err(ServiceError::invalid_request)?;
+        let merged =
+            update.draft.clone().masked(Draft::from(&stored.definition), &update.mask).map_err(
+                |violations| ServiceError::Invalid { input: InvalidInput::Experiment, violations },
+            )?;
         let definition = merged.parse().map_err(ServiceError::experiment)?;
         let change = stored
             .update(definition, now)
@@ -198,6 +204,24 @@ impl Service {
         self.transition(id, etag, |experiment| experiment.pause(now)).await
     }
 
+    /// Pauses every running experiment whose planned end has come. Any replica may, and several
+    /// may at once: a pause of a paused experiment changes nothing.
+    ///
+    /// # Errors
+    /// As [`Self::pause_experiment`].
+    pub async fn pause_overdue(&self, now: Timestamp) -> Result<(), ServiceError> {
+        let snapshot = self.catalog.snapshot()?;
+        let overdue = snapshot.iter().filter(|experiment| {
+            let end = experiment.definition.planned_end;
+            experiment.state == State::Running && end.is_some_and(|end| end <= now)
+        });
+        for experiment in overdue {
+            tracing::info!(experiment = %experiment.id(), "the planned end has come: pausing");
+            self.pause_experiment(experiment.id().as_str(), EtagCheck::Any, now).await?;
+        }
+        Ok(())
+    }
+
     /// Running or paused to concluded, with the variant served to everyone from now on; an empty
     /// name means control.
     ///
@@ -226,7 +250,10 @@ impl Service {
         let known = experiment.variant(winner).map(|variant| variant.id.clone());
         known.map(Some).ok_or_else(|| ServiceError::Invalid {
             input: InvalidInput::Variant,
-            violations: Violations::of("winner_variant_id", "is not a variant of this experiment"),
+            violations: Violations::of(
+                "winner_variant_id",
+                format!("is not a variant of this experiment; it has {}", variants(&experiment)),
+            ),
         })
     }
 
@@ -338,4 +365,9 @@ impl Service {
             }),
         }
     }
+}
+
+fn variants(experiment: &Experiment) -> String {
+    let ids = experiment.definition.variants.iter().map(|variant| variant.id.as_str());
+    ids.collect::<Vec<_>>().join(", ")
 }

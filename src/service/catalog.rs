@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
+use tokio::sync::Mutex;
 
 use crate::domain::experiment::Experiment;
 use crate::domain::id::ExperimentId;
@@ -39,6 +40,7 @@ impl From<Records> for Snapshot {
 #[derive(Debug, Default)]
 pub struct Catalog {
     newest: ArcSwapOption<Snapshot>,
+    refreshing: Mutex<()>,
 }
 
 impl Catalog {
@@ -53,24 +55,26 @@ impl Catalog {
     /// The experiment of that name.
     ///
     /// # Errors
-    /// [`ServiceError::ExperimentNotFound`], [`ServiceError::NotReady`].
+    /// [`ServiceError::ExperimentNotFound`], [`ServiceError::Invalid`] without a name,
+    /// [`ServiceError::NotReady`].
     pub fn find(&self, id: &str) -> Result<Arc<Experiment>, ServiceError> {
+        if id.is_empty() {
+            return Err(ServiceError::bad_field("experiment_id", "must be set"));
+        }
         let newest = self.newest.load();
         let snapshot = newest.as_ref().ok_or(ServiceError::NotReady)?;
         snapshot.experiments.get(id).map(Arc::clone).ok_or_else(|| not_found(id))
     }
 
     pub(super) async fn refresh(&self, store: &dyn Store) -> Result<(), ServiceError> {
+        // One at a time: what was read last is what holds, also when the store's version went
+        // back because it was restored or failed over.
+        let _turn = self.refreshing.lock().await;
         let known = self.newest.load().as_ref().map(|snapshot| snapshot.version);
         if known == Some(store.version().await?) {
             return Ok(());
         }
-        let read = Arc::new(Snapshot::from(store.records().await?));
-        // Two refreshes may overlap: the one that read later in the store's history wins.
-        self.newest.rcu(|current| match current {
-            Some(current) if current.version > read.version => Some(Arc::clone(current)),
-            _ => Some(Arc::clone(&read)),
-        });
+        self.newest.store(Some(Arc::new(Snapshot::from(store.records().await?))));
         Ok(())
     }
 }

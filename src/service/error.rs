@@ -45,7 +45,7 @@ pub enum ServiceError {
         violations: Violations,
     },
     /// A draft or archived experiment assigns nobody.
-    #[error("experiment '{experiment}' is {state:?} and assigns nobody")]
+    #[error("experiment '{experiment}' assigns nobody: it {}", idle(*state))]
     NotAssignable {
         /// The experiment.
         experiment: String,
@@ -56,7 +56,7 @@ pub enum ServiceError {
     #[error("experiment '{0}' has ALGORITHM_EXTERNAL: another system assigns its units")]
     AssignedElsewhere(String),
     /// It takes no outcomes or changes any more.
-    #[error("experiment '{experiment}' is {state:?} and closed to this")]
+    #[error("experiment '{experiment}' {}", closed(*state))]
     Closed {
         /// The experiment.
         experiment: String,
@@ -72,7 +72,10 @@ pub enum ServiceError {
         transition: InvalidTransition,
     },
     /// It may not be deleted where it is.
-    #[error("experiment '{experiment}' is {state:?}; only drafts and archived ones are deleted")]
+    #[error(
+        "experiment '{experiment}' cannot be deleted: only drafts and archived ones are; conclude \
+         and archive it first"
+    )]
     NotDeletable {
         /// The experiment.
         experiment: String,
@@ -93,6 +96,9 @@ pub enum ServiceError {
     /// The experiments have not been read from the store yet.
     #[error("the experiments have not been read from the store yet")]
     NotReady,
+    /// This server goes away; another one, or this one in a while, goes on.
+    #[error("the server is shutting down")]
+    ShuttingDown,
     /// A later release answers this.
     #[error("{0} is not implemented yet")]
     NotImplemented(&'static str),
@@ -145,6 +151,12 @@ impl ServiceError {
         Self::Invalid { input, violations: nested }
     }
 
+    /// Whether the same request may succeed later without anybody changing anything.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::StoreUnavailable(_) | Self::NotReady | Self::ShuttingDown)
+    }
+
     pub(super) fn outcome(experiment: &str, refused: OutcomeRefused) -> Self {
         match refused {
             OutcomeRefused::Invalid(violations) => Self::invalid_request(violations),
@@ -166,5 +178,23 @@ impl ServiceError {
     pub(super) fn experiment(violations: Violations) -> Self {
         // Paths of a draft are relative to the experiment; requests hold it in that field.
         Self::Invalid { input: InvalidInput::Experiment, violations }.below("experiment")
+    }
+}
+
+/// Why an experiment takes no outcomes or changes, and what would help.
+fn closed(state: State) -> &'static str {
+    match state {
+        State::Draft => "is a draft and takes no outcomes: start it first",
+        State::Running | State::Paused => "does not take this now",
+        State::Concluded => "is concluded: its results are frozen",
+        State::Archived => "is archived and read-only",
+    }
+}
+
+fn idle(state: State) -> &'static str {
+    match state {
+        State::Draft => "is a draft; start it first",
+        State::Running | State::Paused | State::Concluded => "does not assign now",
+        State::Archived => "is archived",
     }
 }

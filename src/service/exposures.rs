@@ -1,8 +1,9 @@
 //! Exposures of Assign on their way to the store: in the background, bounded, never in the way.
 //!
-//! When the queue is full or the store stays away, an exposure is dropped and counted. That loses
-//! nothing for a unit that brings an outcome, because its first outcome records the exposure; a
-//! unit without any outcome is then missing from the exposed units.
+//! While the store is away exposures wait; when the queue is full, further ones are dropped and
+//! counted. A unit whose exposure was dropped is recorded with its first outcome, unless that
+//! outcome has to prove the exposure (a rule that needs attributes which it lacks, a pause). A unit
+//! without any outcome is then missing from the exposed units.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,8 +18,11 @@ use crate::store::{Store, StoreError};
 /// Most exposures in one call of the store.
 const BATCH: usize = 512;
 
-/// How often a batch is tried before it is dropped. Safe: a unit is counted once.
+/// How often a batch is tried after the service is gone. Safe: a unit is counted once.
 const TRIES: u32 = 3;
+
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The waiting end.
 #[derive(Debug)]
@@ -70,14 +74,17 @@ impl ExposureRecorder {
         }
     }
 
+    /// Tries until the store has them: only a full queue drops exposures. Once the service is gone
+    /// a few tries must do, so that a store that stays away does not hold the shutdown.
     async fn record(&self, shard: &ShardKey, events: &[Event]) {
-        let mut pause = Duration::from_millis(50);
-        for attempt in 1..=TRIES {
+        let (mut pause, mut last_tries) = (SHORTEST_PAUSE, TRIES);
+        loop {
             match self.store.apply(shard, events).await {
                 Ok(_) => return,
-                Err(StoreError::Unavailable(_) | StoreError::Overloaded) if attempt < TRIES => {
+                Err(StoreError::Unavailable(_) | StoreError::Overloaded) if last_tries > 0 => {
+                    last_tries -= u32::from(self.receiver.is_closed());
                     tokio::time::sleep(pause).await;
-                    pause *= 4;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
                 }
                 Err(error) => {
                     let lost = u64::try_from(events.len()).unwrap_or(u64::MAX);

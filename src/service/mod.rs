@@ -5,24 +5,33 @@ mod assign;
 mod catalog;
 mod error;
 mod exposures;
+mod history;
 mod listing;
+mod looks;
 mod outcomes;
 mod results;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::experiment::ShardCount;
+use crate::domain::experiment::{ShardCount, Timestamp};
 use crate::store::Store;
+use tokio::sync::Semaphore;
 
 pub use self::admin::{EtagCheck, Saved, Update};
 pub use self::assign::{Assigned, NamedPlace};
 pub use self::catalog::{Catalog, Snapshot};
 pub use self::error::{InvalidInput, ServiceError};
 pub use self::exposures::ExposureRecorder;
+pub use self::history::HistoryRequest;
 pub use self::listing::{Page, PageRequest};
 pub use self::outcomes::Receipt;
 pub use self::results::ResultsRequest;
+pub use self::watch::{Watch, WatchRequest};
+
+/// How many results are computed at once.
+const CONCURRENT_ANALYSES: usize = 2;
 
 /// What a deployment decides about the service.
 #[derive(Debug, Clone)]
@@ -33,6 +42,12 @@ pub struct Options {
     pub exposure_queue: usize,
     /// How often the store is asked whether the experiments changed.
     pub catalog_poll: Duration,
+    /// How often running experiments are checked for a point of their history that is due; `None`
+    /// leaves all looks to those who ask. What a sequential test shows depends on when somebody
+    /// looked, so results that must be the same twice need that.
+    pub look_interval: Option<Duration>,
+    /// How often whoever watches results hears something when they do not change.
+    pub keep_alive: Duration,
 }
 
 impl Default for Options {
@@ -41,6 +56,8 @@ impl Default for Options {
             shards: ShardCount::ONE,
             exposure_queue: 65_536,
             catalog_poll: Duration::from_secs(1),
+            look_interval: Some(Duration::from_secs(1)),
+            keep_alive: Duration::from_secs(20),
         }
     }
 }
@@ -51,6 +68,9 @@ pub struct Service {
     store: Arc<dyn Store>,
     catalog: Catalog,
     exposures: exposures::ExposureQueue,
+    analyses: Semaphore,
+    looks: looks::Looks,
+    recorded: history::Recorded,
     options: Options,
 }
 
@@ -60,7 +80,16 @@ impl Service {
     #[must_use]
     pub fn new(store: Arc<dyn Store>, options: Options) -> (Self, ExposureRecorder) {
         let (exposures, recorder) = exposures::queue(Arc::clone(&store), options.exposure_queue);
-        (Self { store, catalog: Catalog::default(), exposures, options }, recorder)
+        let service = Self {
+            store,
+            catalog: Catalog::default(),
+            exposures,
+            analyses: Semaphore::new(CONCURRENT_ANALYSES),
+            looks: looks::Looks::default(),
+            recorded: history::Recorded::default(),
+            options,
+        };
+        (service, recorder)
     }
 
     /// The experiments as this process knows them.
@@ -77,13 +106,23 @@ impl Service {
         self.catalog.refresh(self.store.as_ref()).await
     }
 
-    /// Keeps the catalog fresh for as long as it is polled. `on_result` hears of every attempt.
-    pub async fn follow(&self, mut on_result: impl FnMut(Result<(), ServiceError>) + Send) {
+    /// Keeps the catalog fresh and pauses what has come to its planned end, for as long as it is
+    /// polled. `on_result` hears of every attempt, `now` tells the time.
+    pub async fn follow(
+        &self,
+        now: impl Fn() -> Timestamp + Send,
+        mut on_result: impl FnMut(Result<(), ServiceError>) + Send,
+    ) {
         let mut ticks = tokio::time::interval(self.options.catalog_poll);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            on_result(self.refresh().await);
+            let refreshed = self.refresh().await;
+            let settled = match refreshed {
+                Ok(()) => self.pause_overdue(now()).await,
+                failed => failed,
+            };
+            on_result(settled);
         }
     }
 }

@@ -1,13 +1,11 @@
-//! GetResults: read the shards, add them up, analyse.
+//! GetResults: one look, and of it the metrics asked for.
 
-use crate::domain::analysis::{self, Analysis, Results};
+use crate::domain::analysis::Results;
 use crate::domain::counter::ShardKey;
 use crate::domain::experiment::{Experiment, Iteration, Timestamp};
 use crate::domain::id::MetricId;
-use crate::domain::tally::Tally;
 use crate::domain::violation::Violations;
 use crate::service::{Service, ServiceError};
-use crate::store::{Rows, StoreError};
 
 /// Which results.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +16,8 @@ pub struct ResultsRequest {
     pub iteration: u32,
     /// Of which metrics; empty means all.
     pub metric_ids: Vec<String>,
+    /// Whether a segment was asked for.
+    pub segmented: bool,
 }
 
 impl Service {
@@ -32,49 +32,32 @@ impl Service {
         now: Timestamp,
     ) -> Result<Results, ServiceError> {
         let experiment = self.catalog.find(&request.experiment_id)?;
-        let metrics = wanted(&experiment, &request.metric_ids)?;
-        let number = request.iteration;
-        let iteration =
-            experiment.iteration(number).ok_or_else(|| ServiceError::IterationNotFound {
-                experiment: experiment.id().to_string(),
-                iteration: number,
-            })?;
-        let tally = self.tally(&experiment, iteration).await?;
-        let Analysis { mut results, evidence } =
-            analysis::analyse(&experiment, iteration, &tally, now);
-        self.keep(&experiment, iteration, &evidence).await;
-        // Restricted last: corrections and the recommendation need all metrics.
-        if !metrics.is_empty() {
-            results.metrics.retain(|result| metrics.contains(&result.metric));
+        if request.segmented {
+            let problem = "is not kept: this release has no results by segment";
+            return Err(ServiceError::bad_field("segment", problem));
         }
+        let metrics = wanted(&experiment, &request.metric_ids)?;
+        let iteration = iteration(&experiment, request.iteration)?;
+        let mut results = self.look(&experiment, iteration, now).await?;
+        restrict(&mut results, &metrics);
         Ok(results)
     }
+}
 
-    /// Keeps the evidence of this look, so that what was significant once stays so. Failing to is
-    /// no reason to withhold the results: the next look brings the evidence that is there then.
-    async fn keep(&self, experiment: &Experiment, iteration: &Iteration, evidence: &Rows) {
-        let first = shards(experiment, iteration).into_iter().next();
-        let Some(shard) = first.filter(|_| !evidence.is_empty()) else { return };
-        if let Err(error) = self.store.raise(&shard, evidence).await {
-            tracing::warn!(%error, experiment = %experiment.id(), "the evidence of a look is lost");
-        }
+/// Leaves the metrics asked for; all when none is. Corrections and the recommendation have taken
+/// all of them into account.
+pub(super) fn restrict(results: &mut Results, metrics: &[MetricId]) {
+    if !metrics.is_empty() {
+        results.metrics.retain(|result| metrics.contains(&result.metric));
     }
+}
 
-    /// All counters of an iteration, its shards added up.
-    pub(super) async fn tally(
-        &self,
-        experiment: &Experiment,
-        iteration: &Iteration,
-    ) -> Result<Tally, ServiceError> {
-        let mut tally = Tally::new(iteration.layout);
-        for key in shards(experiment, iteration) {
-            let rows = self.store.rows(&key).await?;
-            tally
-                .absorb(key.shard, &rows)
-                .map_err(|corrupt| StoreError::Corrupt(corrupt.to_string()))?;
-        }
-        Ok(tally)
-    }
+/// The iteration of that number; 0 means the current one.
+pub(super) fn iteration(experiment: &Experiment, number: u32) -> Result<&Iteration, ServiceError> {
+    experiment.iteration(number).ok_or_else(|| ServiceError::IterationNotFound {
+        experiment: experiment.id().to_string(),
+        iteration: number,
+    })
 }
 
 /// The shards of an iteration.
@@ -87,7 +70,11 @@ pub(super) fn shards(experiment: &Experiment, iteration: &Iteration) -> Vec<Shar
     (0..iteration.layout.shards.get()).map(key).collect()
 }
 
-fn wanted(experiment: &Experiment, ids: &[String]) -> Result<Vec<MetricId>, ServiceError> {
+/// The metrics of those names.
+pub(super) fn wanted(
+    experiment: &Experiment,
+    ids: &[String],
+) -> Result<Vec<MetricId>, ServiceError> {
     let mut bad = Violations::new();
     let mut metrics = Vec::with_capacity(ids.len());
     for (index, id) in ids.iter().enumerate() {

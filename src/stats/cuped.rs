@@ -153,14 +153,20 @@ pub struct CovariateRow {
 }
 
 /// An arm before adjustment: both ratios and what each row adds to them.
-struct Linearised {
+#[derive(Clone, Debug)]
+pub struct Linearised {
     outcome: ArmEstimate,
     covariate: Row,
     influences: Vec<(f64, f64)>,
 }
 
 impl Linearised {
-    fn new(rows: &[CovariateRow]) -> Result<Self, Undefined> {
+    /// Of the groups of one arm.
+    ///
+    /// # Errors
+    ///
+    /// As [`ratio`]; [`Undefined::ZeroDenominator`] also where no unit has a covariate.
+    pub fn new(rows: &[CovariateRow]) -> Result<Self, Undefined> {
         let outcomes: Vec<Row> = rows.iter().map(|row| row.outcome).collect();
         let outcome = ratio(&outcomes)?;
         let of_outcome: Dd = outcomes.iter().map(|row| row.denominator).sum();
@@ -172,10 +178,12 @@ impl Linearised {
             return Err(Undefined::ZeroDenominator);
         }
         let mean = covariate.numerator / covariate.denominator;
+        // Residuals cancel and are taken in double-double; quotients do not.
+        let (of_outcome, of_covariate) = (of_outcome.to_f64(), covariate.denominator.to_f64());
         let influence = |row: &CovariateRow| {
             (
-                (residual(&row.outcome, outcome.value) / of_outcome).to_f64(),
-                (residual(&row.covariate, mean) / covariate.denominator).to_f64(),
+                residual(&row.outcome, outcome.value).to_f64() / of_outcome,
+                residual(&row.covariate, mean).to_f64() / of_covariate,
             )
         };
         Ok(Self { outcome, covariate, influences: rows.iter().map(influence).collect() })
@@ -212,12 +220,20 @@ pub fn adjust_rows(
     control: &[CovariateRow],
     treatment: &[CovariateRow],
 ) -> Result<Adjusted, Undefined> {
-    let arms = [Linearised::new(control)?, Linearised::new(treatment)?];
+    adjust_linearised(&Linearised::new(control)?, &Linearised::new(treatment)?)
+}
+
+/// [`adjust_rows`] of arms that were linearised before: control is compared with every treatment.
+///
+/// # Errors
+///
+/// [`Undefined::OutOfRange`] where a result is not finite.
+pub fn adjust_linearised(c: &Linearised, t: &Linearised) -> Result<Adjusted, Undefined> {
+    let arms = [c, t];
     let over_arms =
         |term: fn(f64, f64) -> f64| -> f64 { arms.iter().map(|arm| arm.corrected_sum(term)).sum() };
     let (products, squares) = (over_arms(|u, v| u * v), over_arms(|_, v| v * v));
     let theta = if squares > 0.0 { products / squares } else { 0.0 };
-    let [c, t] = &arms;
     let centre = (c.covariate.numerator + t.covariate.numerator)
         / (c.covariate.denominator + t.covariate.denominator);
     let adjusted = (c.adjusted(theta, centre)?, t.adjusted(theta, centre)?);

@@ -31,8 +31,19 @@ impl Dd {
 
     /// The exact value of a signed integer (64 bits fit into 106).
     #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "the first cast rounds and the remainder carries what it lost; below 2^62 the \
+                  rounded number is an i64 again"
+    )]
     pub fn from_i64(value: i64) -> Self {
-        Self::from_i128(i128::from(value))
+        if value.unsigned_abs() >= 1 << 62 {
+            return Self::from_i128(i128::from(value));
+        }
+        let high = value as f64;
+        let low = (value - high as i64) as f64;
+        Self { high, low }
     }
 
     /// The exact value of an unsigned integer.

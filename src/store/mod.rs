@@ -50,22 +50,31 @@
 //!   names of their own, which start with `m/`. No increment ever touches them: a sum and a
 //!   maximum of the same column would depend on the order.
 //!
-//! **Read.** [`Store::rows`] answers all rows of a shard as they are, each a consistent point of
-//! its own. A row reaches to the last column that was ever touched; a column that nobody touched
-//! reads 0. So the rows of a shard are the same bytes under any order and any batches.
+//! **Read.** [`Store::rows`] answers all rows of a shard as they were at one point in time: rows
+//! are read against each other, and a sum over the count of a moment later is no mean. A row
+//! reaches to the last column that was ever touched; a column that nobody touched reads 0. So the
+//! rows of a shard are the same bytes under any order and any batches.
+//!
+//! **Notes.** [`Store::note`] keeps one [`Note`] per shard and slot, replaced only by one with a
+//! higher stamp: of notes with the same stamp the first one stays, and the answer says whether it
+//! was this one. So replicas that note the same thing at the same time leave one note, and a raise
+//! of the stamp reuses the slot: notes stay as many as there are slots. Durable as `apply` is;
+//! removed with the shard. What the bytes mean is the caller's affair.
 //!
 //! **Records.** [`Store::put`] is compare-and-set on the revision. Every change of any record
-//! raises the catalog's version by at least 1, so that polling one number finds every change.
-//! [`Store::remove`] deletes the record first and then every row, unit and event of the shards
-//! named; a crash between the two leaves garbage that no record refers to, never a record
+//! raises the catalog's version by at least 1, so that polling one number finds every change; a
+//! store that lost its past does not come to a version again that stood for other records.
+//! [`Store::remove`] deletes the record first and then every row, note, unit and event of the
+//! shards named; a crash between the two leaves garbage that no record refers to, never a record
 //! without its data. The store remembers such garbage and clears it before a record of that name
 //! is created again, so that a new experiment never starts on the counters of an old one.
-//! What is applied or raised while its experiment is being removed may stay behind; the caller
+//! What is applied, raised or noted while its experiment is being removed may stay behind; the caller
 //! stops counting first.
 
 pub(crate) mod codec;
 pub mod embedded;
 mod maxima;
+mod notes;
 pub mod redis;
 
 use std::collections::BTreeMap;
@@ -76,6 +85,8 @@ use async_trait::async_trait;
 use crate::domain::counter::{Event, ShardKey};
 use crate::domain::experiment::{Experiment, Revision};
 use crate::domain::id::ExperimentId;
+
+pub use self::notes::{Note, Notes};
 
 /// Largest magnitude of a counter and of a maximum: a little less than 64 bits hold, so that a
 /// store may check it in floating point (Lua has nothing else) and still never overflow.
@@ -177,6 +188,18 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
     async fn rows(&self, shard: &ShardKey) -> Result<Rows, StoreError>;
+
+    /// Keeps a note unless its slot has one with this stamp or a higher one; whether it did.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    async fn note(&self, shard: &ShardKey, slot: u32, note: &Note) -> Result<bool, StoreError>;
+
+    /// All notes of one shard by slot.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    async fn notes(&self, shard: &ShardKey) -> Result<Notes, StoreError>;
 
     /// All records and the version they stand at.
     ///

@@ -1,6 +1,7 @@
 //! The control plane through a socket: what is stored, listed, changed, and gone.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use tiebreak::rpc::pb;
@@ -17,6 +18,9 @@ over_a_socket! {
     lists_are_paged_and_filtered_newest_first,
     a_mask_replaces_what_it_names,
     only_a_design_opens_an_iteration,
+    a_plan_is_fixed_once_it_runs,
+    the_same_again_is_no_change_in_any_state,
+    the_planned_end_pauses,
     metrics_are_only_added,
     of_concurrent_updates_one_wins,
     deletion_leaves_nothing,
@@ -125,12 +129,13 @@ async fn a_mask_replaces_what_it_names(server: TestServer) {
 
 async fn only_a_design_opens_an_iteration(server: TestServer) {
     type Change = (&'static str, bool, fn(&mut pb::Experiment));
-    let changes: [Change; 8] = [
+    let changes: [Change; 9] = [
         ("owner", false, |e| e.owner = "me".into()),
         ("overrides", false, |e| {
             e.overrides.insert("qa".to_owned(), "control".to_owned());
         }),
         ("variants", false, |e| e.variants[1].description = "The new one".into()),
+        ("variants", true, |e| e.variants[1].value = Some(wire::text("another model"))),
         ("variants", true, |e| {
             e.variants[0].weight_basis_points = 8_000;
             e.variants[1].weight_basis_points = 2_000;
@@ -164,6 +169,42 @@ async fn only_a_design_opens_an_iteration(server: TestServer) {
             experiment = told.experiment.unwrap();
             assert_eq!(experiment.iteration, iteration, "{case}");
         }
+    }
+}
+
+async fn a_plan_is_fixed_once_it_runs(server: TestServer) {
+    let id = "planned";
+    let mut experiment = wire::experiment(id);
+    experiment.analysis = Some(pb::AnalysisPlan { alpha: Some(0.1), ..Default::default() });
+    server.run(experiment.clone()).await;
+    experiment.analysis = Some(pb::AnalysisPlan { alpha: Some(0.01), ..Default::default() });
+    let refused = failure(server.replace(experiment, &["analysis"]).await);
+    assert_eq!(refused, Failure::invalid("INVALID_EXPERIMENT", &["experiment.analysis"]));
+}
+
+async fn the_same_again_is_no_change_in_any_state(server: TestServer) {
+    let mut experiment = wire::experiment("again");
+    // Floats with long decimals come back as they went in.
+    experiment.metrics[1].max_value = Some(0.1 + 0.2);
+    experiment.metrics[2].max_value = Some(1e7 / 3.0);
+    server.run(experiment.clone()).await;
+    let home = server.stop().await;
+    let server = TestServer::start_in(home).await;
+    for step in 0..2 {
+        let told = server.replace(experiment.clone(), &[]).await.unwrap();
+        assert!(told.changed.unwrap().paths.is_empty(), "step {step}");
+        server.conclude("again", "").await.unwrap();
+    }
+}
+
+async fn the_planned_end_pauses(server: TestServer) {
+    let mut experiment = wire::experiment("ending");
+    experiment.planned_end_time = Some(prost_types::Timestamp { seconds: 1_000, nanos: 0 });
+    server.run(experiment).await;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while server.get("ending").await.unwrap().state() != State::Paused {
+        assert!(Instant::now() < deadline, "still running");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

@@ -123,9 +123,11 @@ async fn experiments_that_assign_nobody() {
     server.run(wire::external(wire::experiment("replayed"))).await;
     assert_eq!(failure(server.assign("replayed", "u").await), refused("ASSIGNED_ELSEWHERE"));
     let unknown = Failure::new(Code::NotFound, "EXPERIMENT_NOT_FOUND");
-    for id in ["nobody", "", "Not/An:Id", &"x".repeat(100_000)] {
+    for id in ["nobody", "Not/An:Id", &"x".repeat(100_000)] {
         assert_eq!(failure(server.assign(id, "u").await), unknown);
     }
+    let nothing = Failure::invalid("INVALID_REQUEST", &["experiment_id", "unit_id"]);
+    assert_eq!(failure(server.assign("", "").await), nothing);
 }
 
 #[tokio::test]

@@ -49,8 +49,11 @@ fn misuse_ends_with_2_and_failure_with_1() {
         &["results"][..],
         &["frobnicate"],
         &["plan", "--effect", "0.05"],
+        &["results", "x", "--watch", "--iteration", "2"],
         &["serve", "--store", "postgres://x"],
         &["serve", "--shards", "3"],
+        &["serve", "--dedup-window", "0s"],
+        &["list", "--endpoint", "https://127.0.0.1:1"],
         &["demo", "--users", "0"],
     ] {
         let complaint = Ran::of(&mut tiebreak(misuse.iter().copied())).complaint(2);
@@ -59,6 +62,10 @@ fn misuse_ends_with_2_and_failure_with_1() {
     let nowhere = ["list", "--endpoint", "http://127.0.0.1:1"];
     let complaint = Ran::of(&mut tiebreak(nowhere)).complaint(1);
     assert!(complaint.contains("http://127.0.0.1:1"), "{complaint}");
+    assert_eq!(complaint.matches("os error").count(), 1, "{complaint}");
+    let store = ["serve", "--store", "embedded:/proc/nowhere", "--grpc-listen", "127.0.0.1:0"];
+    let complaint = Ran::of(&mut tiebreak(store)).complaint(1);
+    assert!(complaint.contains("/proc/nowhere") && !complaint.contains("Fjall"), "{complaint}");
 
     let server = Server::start("memory:");
     let complaint = server.run(["results", "nothing"]).complaint(1);
@@ -67,9 +74,44 @@ fn misuse_ends_with_2_and_failure_with_1() {
 
 #[test]
 fn a_test_of_five_points_from_three_quarters_needs_1179_units_a_group() {
-    let server = Server::start("memory:");
-    let plan = server.run(["plan", "--baseline", "0.75", "--effect", "0.05"]).answer();
+    let design = ["plan", "--baseline", "0.75", "--effect", "0.05"];
+    let plan = Ran::of(&mut tiebreak(design)).answer();
     assert!(plan.contains("1,179"), "{plan}");
+    let server = Server::start("memory:");
+    assert_eq!(server.run(design).answer(), plan);
+    let sequential = ["--method", "sequential"];
+    let any_time = Ran::of(tiebreak(design).args(sequential)).answer();
+    assert!(any_time.contains("look at any time") && any_time != plan, "{any_time}");
+}
+
+/// The comment in the example is the command that made its numbers.
+#[test]
+fn the_plan_of_the_example_is_what_plan_answers() {
+    let text = std::fs::read_to_string(example("support-bot.yaml")).unwrap();
+    let (_, command) = text.split_once("#   tiebreak plan ").unwrap();
+    let (first, rest) = command.split_once(" \\\n#").unwrap();
+    let command = format!("{first} {}", rest.lines().next().unwrap());
+    let plan = Ran::of(&mut tiebreak(["plan"].into_iter().chain(command.split_whitespace())));
+    let plan = plan.answer();
+    assert!(plan.contains(" 4,840 in all"), "{plan}");
+    for part in ["planned_units: 4840\n", "min_detectable_effect: 0.0411\n"] {
+        assert!(text.contains(part), "{part} is not in the example");
+    }
+}
+
+#[test]
+fn a_plan_that_cannot_be_is_refused_in_its_own_words() {
+    let refused = |arguments: &str| {
+        Ran::of(&mut tiebreak(["plan"].into_iter().chain(arguments.split(' ')))).complaint(1)
+    };
+    let complaint = refused("--sd 2 --effect 0.1 --relative");
+    assert!(complaint.contains("--mean: is needed"), "{complaint}");
+    let complaint = refused("--baseline 1.2 --effect 0.1 --ratio -1");
+    assert!(complaint.contains("--baseline: ") && complaint.contains("--ratio: "), "{complaint}");
+    let complaint = refused("--baseline 0.5 --effect 0.1 --outcomes-per-unit 2");
+    assert!(complaint.contains("--outcomes-per-unit needs --icc"), "{complaint}");
+    let complaint = Ran::of(&mut tiebreak(["plan", "--effect", "0.05"])).complaint(2);
+    assert!(complaint.contains("--baseline <RATE>|--sd <SD>"), "{complaint}");
 }
 
 #[test]
@@ -81,7 +123,10 @@ fn applying_twice_changes_nothing_and_a_dry_run_stores_nothing() {
     assert!(dry.ends_with("Nothing was changed: this was a dry run.\n"), "{dry}");
     server.run(["get", "support-bot"]).complaint(1);
 
-    assert_eq!(server.run(["apply", "-f", file]).answer(), "support-bot: created\n");
+    assert_eq!(
+        server.run(["apply", "-f", file]).answer(),
+        "support-bot: created as a draft; `tiebreak start support-bot` starts it\n"
+    );
     let stored = server.run(["get", "support-bot"]).answer();
     assert_eq!(server.run(["apply", "-f", file]).answer(), "support-bot: unchanged\n");
     assert_eq!(server.run(["get", "support-bot"]).answer(), stored);
@@ -89,12 +134,92 @@ fn applying_twice_changes_nothing_and_a_dry_run_stores_nothing() {
     let all = server.run(["apply", "-f", "examples/replay"]).answer();
     // Below it the server may give advice.
     let told: Vec<&str> = all.lines().filter(|line| !line.starts_with("  ! ")).collect();
-    assert_eq!(told, ["recorded-support-bot: created", "coding-assistant: created"]);
+    let created = ["recorded-support-bot: created as a draft", "coding-assistant: created as a"];
+    assert_eq!(told.len(), created.len(), "{all}");
+    for (line, start) in told.iter().zip(created) {
+        assert!(line.starts_with(start), "{all}");
+    }
+    // Advice is given once.
+    let again = server.run(["apply", "-f", "examples/replay"]).answer();
+    assert_eq!(again, "recorded-support-bot: unchanged\ncoding-assistant: unchanged\n");
 
     // What `get` prints is what `apply` reads.
     let own = File::new("own.yaml", &stored);
     let again = server.run(["apply", "-f", own.name()]).answer();
     assert_eq!(again, "support-bot: unchanged\n");
+    let mut by_pipe = tiebreak(["apply", "-f", "-"]);
+    by_pipe.env("TIEBREAK_ENDPOINT", server.endpoint());
+    let again = Ran::of(by_pipe.stdin(std::fs::File::open(&own.path).unwrap())).answer();
+    assert_eq!(again, "support-bot: unchanged\n");
+}
+
+#[test]
+fn of_a_directory_all_is_applied_or_nothing() {
+    let server = Server::start("memory:");
+    let directory = tempfile::tempdir().unwrap();
+    let good = std::fs::read_to_string(example("support-bot.yaml")).unwrap();
+    let unbalanced = good
+        .replace("experiment_id: support-bot", "experiment_id: other")
+        .replace("weight_basis_points: 2000", "weight_basis_points: 1999");
+    let files =
+        [("a.yaml", good.as_str()), ("b.yaml", unbalanced.as_str()), ("c.yaml", "variantz: 1\n")];
+    for (name, text) in files {
+        std::fs::write(directory.path().join(name), text).unwrap();
+    }
+    let path = directory.path().to_str().unwrap();
+    let complaint = server.run(["apply", "-f", path]).complaint(1);
+    for part in ["b.yaml", "9999", "c.yaml: not an experiment", "variantz", "nothing was applied"] {
+        assert!(complaint.contains(part), "{part} is not in {complaint}");
+    }
+    server.run(["get", "support-bot"]).complaint(1);
+}
+
+/// In YAML 1.1 `no` is a boolean and `010` a number; nobody wants Norway served as `false`.
+#[test]
+fn a_payload_is_stored_as_it_is_written() {
+    let server = Server::start("memory:");
+    let text = std::fs::read_to_string(example("support-bot.yaml")).unwrap();
+    let value = "value: {country: no, model: y, zip: 010, real: true}";
+    let text = text.replace("value: {model: support-bot-v1, prompt: p6, temperature: 0.2}", value);
+    assert!(text.contains(value));
+    let file = File::new("norway.yaml", &text);
+    server.run(["apply", "-f", file.name()]).answer();
+    let stored = server.run(["get", "support-bot"]).answer();
+    for part in ["country: \"no\"", "model: \"y\"", "zip: \"010\"", "real: true"] {
+        assert!(stored.contains(part), "{part} is not in {stored}");
+    }
+}
+
+#[test]
+fn every_state_says_what_comes_next() {
+    let server = Server::start("memory:");
+    let file = "examples/support-bot.yaml";
+    server.run(["apply", "-f", file]).answer();
+    let page = server.run(["results", "support-bot"]).answer();
+    assert!(page.ends_with("Not started: `tiebreak start support-bot` starts it\n"), "{page}");
+    server.run(["start", "support-bot"]).answer();
+    let complaint = server.run(["delete", "support-bot"]).complaint(1);
+    assert!(complaint.contains("tiebreak archive support-bot"), "{complaint}");
+    server.run(["pause", "support-bot"]).answer();
+    let page = server.run(["results", "support-bot"]).answer();
+    assert!(page.contains("\nPAUSED: everyone receives control"), "{page}");
+    let page = server.run(["conclude", "support-bot", "--winner", "treatment"]).answer();
+    assert!(page.contains("Concluded: everyone receives treatment"), "{page}");
+    assert!(!page.contains("Keep collecting"), "{page}");
+}
+
+#[test]
+fn a_replay_of_nothing_says_so() {
+    let replay = |name: &str, text: &str| {
+        let file = File::new(name, text);
+        let experiment = "examples/replay/02_coding_assistant.yaml";
+        let columns = ["--unit", "unit", "--variant", "variant", "--metric", "copied=copied"];
+        let arguments = ["replay", file.name(), "--experiment", experiment];
+        Ran::of(&mut tiebreak(arguments.into_iter().chain(columns))).complaint(1)
+    };
+    assert!(replay("empty.csv", "").contains("empty.csv: the file is empty"));
+    let header = replay("header.csv", "unit,variant,copied\n");
+    assert!(header.contains("header.csv: there is no row below the header"), "{header}");
 }
 
 #[test]
@@ -156,5 +281,10 @@ fn a_flag_beats_a_variable_and_a_variable_beats_the_file() {
 
     let faulty = File::new("faulty.yaml", "shard: 4\n");
     let complaint = Ran::of(&mut tiebreak(["serve", "--config", faulty.name()])).complaint(2);
-    assert!(complaint.contains("'shard'"), "{complaint}");
+    assert!(complaint.contains("faulty.yaml has 'shard'"), "{complaint}");
+
+    // A bad value says where it comes from.
+    let mut bad_variable = tiebreak(["serve"]);
+    let complaint = Ran::of(bad_variable.env("TIEBREAK_SHARDS", "3")).complaint(2);
+    assert!(complaint.contains("TIEBREAK_SHARDS: must be a power of two"), "{complaint}");
 }

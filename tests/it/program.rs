@@ -19,7 +19,9 @@ pub(crate) fn tiebreak<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Comm
     command.current_dir(env!("CARGO_MANIFEST_DIR")).args(arguments).stdin(Stdio::null());
     // The variables of the person who runs the tests must not decide them.
     let ours = std::env::vars_os().filter(|(name, _)| {
-        name.to_str().is_some_and(|name| name.starts_with("TIEBREAK_") || name == "NO_COLOR")
+        name.to_str().is_some_and(|name| {
+            name.starts_with("TIEBREAK_") || ["NO_COLOR", "COLUMNS"].contains(&name)
+        })
     });
     for (name, _) in ours {
         command.env_remove(name);

@@ -15,7 +15,7 @@ use indicatif::ProgressBar;
 use tonic::Code;
 
 use self::simulation::{Arm, Simulation};
-use super::client::{Client, Connection, DEFAULT_ENDPOINT};
+use super::client::{Client, Connection, DEFAULT_ENDPOINT, endpoint};
 use super::delivery::{Delivery, Parcel, Tally};
 use super::retry::Backoff;
 use super::{Error, Layout, definition, figures, progress, results};
@@ -34,7 +34,7 @@ const BATCHES_IN_FLIGHT: usize = 8;
 #[derive(Debug, Clone, Args)]
 pub struct Options {
     /// Use this server; without it the demo starts one of its own in a temporary directory.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = endpoint)]
     pub endpoint: Option<String>,
     /// Which people come: the same seed, the same people.
     #[arg(long, default_value_t = 7)]

@@ -120,6 +120,10 @@ fn check_rows(options: &Options, experiment: &Experiment) -> Result<u64, Error> 
             faults.add(line, fault);
         }
     }
+    if faults.is_empty() && rows == 0 {
+        let file = options.file.display();
+        return Err(Error::Input(format!("{file}: there is no row below the header")));
+    }
     if faults.is_empty() {
         return Ok(rows);
     }
@@ -135,6 +139,9 @@ fn rows_of(
     let file = options.file.display();
     let headers = reader.headers();
     let headers = headers.map_err(|cause| Error::Input(format!("cannot read {file}: {cause}")))?;
+    if headers.is_empty() {
+        return Err(Error::Input(format!("{file}: the file is empty")));
+    }
     let columns = Columns::find(&headers.clone(), &selection(options), experiment)?;
     let limit = options.limit.unwrap_or(usize::MAX);
     Ok(reader.into_records().take(limit).map(move |record| match record {

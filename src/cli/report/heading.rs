@@ -88,7 +88,7 @@ fn split(check: &SampleRatioCheck, unit: &str, layout: Layout) -> String {
             "✗ THE SPLIT IS BROKEN (sample ratio {p}): assignment or delivery loses some {unit}s, \
              so nothing below can be trusted"
         );
-        format!("  {}", layout.paint(&text, Tone::Bad))
+        layout.paint(&layout.wrap(&format!("  {text}"), "    "), Tone::Bad)
     } else {
         format!("  {} (sample ratio {p})", layout.paint("✓ split as configured", Tone::Good))
     }

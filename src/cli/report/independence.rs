@@ -60,11 +60,12 @@ fn note(
     if naive_p == honest_p {
         // Both are beyond doubt; what is left of the point is the width of the interval.
         let wider = figures::percent(effect.sqrt() - 1.0);
-        return Some(format!(
+        let line = format!(
             "  {}, {}: outcomes of one {unit} are alike, so the honest interval is {wider} wider \
              than the textbook's",
             result.metric_id, comparison.variant_id,
-        ));
+        );
+        return Some(layout.wrap(&line, "    "));
     }
     let mut line = format!(
         "  {}, {}: as if all {} outcomes were independent, {}; counting {unit}s, {}",
@@ -75,10 +76,13 @@ fn note(
         honest_p,
     );
     if comparison.design_effect.is_some() {
-        let _ = write!(line, " (variance ×{effect:.1})");
+        let _ = write!(line, " (variance ×{})", figures::plain(effect, 1));
     }
+    let mut line = layout.wrap(&line, "    ");
     if misled {
-        line.push_str(&layout.paint("  ← significant only when that is ignored", Tone::Caution));
+        // On a line of its own where there are lines.
+        line.push_str(if layout.width.is_some() { "\n    " } else { "  " });
+        line.push_str(&layout.paint("← significant only when that is ignored", Tone::Caution));
     }
     Some(line)
 }

@@ -3,6 +3,7 @@
 //!
 //! Nothing is computed here that the server left out; what is absent shows as an en dash.
 
+mod frame;
 mod heading;
 mod independence;
 mod recommendation;
@@ -18,10 +19,16 @@ use crate::rpc::pb::{Experiment, ExperimentResults};
 pub fn report(results: &ExperimentResults, experiment: &Experiment, layout: Layout) -> String {
     let mut page = heading::heading(results, experiment, layout);
     page.push('\n');
-    page.push_str(&table::table(results, experiment, layout));
+    // A table of nothing but dashes tells nobody anything.
+    let nobody = results.exposures.iter().all(|exposure| exposure.units + exposure.outcomes == 0);
+    if nobody {
+        page.push_str("No outcomes yet.\n");
+    } else {
+        page.push_str(&table::table(results, experiment, layout));
+    }
     page.push_str(&independence::notes(results, experiment, layout));
     page.push('\n');
-    page.push_str(&recommendation::recommendation(results, layout));
+    page.push_str(&recommendation::recommendation(results, experiment, layout));
     page
 }
 

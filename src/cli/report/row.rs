@@ -1,19 +1,20 @@
 //! One row of the table: a metric against one treatment, on one quantile at most.
 //!
 //! A row has two lines: the relative change over the absolute one, the p-value over what it turns
-//! into. Where the server does not give the p-value of the planned method, the one for a single
+//! into. A verdict of a fixed horizon is held back until the planned sample is in. Where the server does not give the p-value of the planned method, the one for a single
 //! look stands in, marked with a dagger that is explained below the table.
 
-use comfy_table::Cell;
-
 use super::super::figures::{self, ABSENT, Scale};
-use super::super::layout::{Tone, cell};
+use super::super::layout::Tone;
+use super::frame::Frame;
 use crate::rpc::pb::comparison::Verdict;
 use crate::rpc::pb::metric::{Estimand, Kind, Role};
 use crate::rpc::pb::{Comparison, Experiment, Interval, Metric, MetricResult, VariantStatistics};
 
 /// Marks what is valid for one look only.
 const MARK: &str = " †";
+/// Stands for a verdict of a fixed horizon before the planned sample is in.
+pub(super) const NOT_YET: &str = "not yet";
 
 /// The planned method's interval of the difference, or the fixed-horizon one and `true`.
 pub(super) fn interval_of(comparison: &Comparison) -> (Option<&Interval>, bool) {
@@ -24,16 +25,31 @@ pub(super) fn interval_of(comparison: &Comparison) -> (Option<&Interval>, bool) 
     }
 }
 
+/// The cells of a row.
+pub(super) struct Cells {
+    pub(super) metric: String,
+    pub(super) role: String,
+    pub(super) control: String,
+    pub(super) treated: String,
+    pub(super) change: String,
+    pub(super) p_value: String,
+    pub(super) verdict: (&'static str, Tone),
+}
+
 /// One metric, ready to be shown against any treatment.
 pub(super) struct Row<'a> {
     result: &'a MetricResult,
     metric: Metric,
-    several: bool,
+    frame: &'a Frame,
     scale: Scale<'a>,
 }
 
 impl<'a> Row<'a> {
-    pub(super) fn new(result: &'a MetricResult, experiment: &'a Experiment, several: bool) -> Self {
+    pub(super) fn new(
+        result: &'a MetricResult,
+        experiment: &'a Experiment,
+        frame: &'a Frame,
+    ) -> Self {
         let known = experiment.metrics.iter().find(|metric| metric.metric_id == result.metric_id);
         let kind = known.map_or(Kind::Unspecified, Metric::kind);
         let share = kind == Kind::Binary
@@ -48,46 +64,43 @@ impl<'a> Row<'a> {
             statistics.estimate.or_else(|| statistics.quantiles.first().map(|q| q.value))
         });
         let scale = Scale::new(share, unit, typical.unwrap_or(1.0));
-        Self { result, metric: known.cloned().unwrap_or_default(), several, scale }
+        Self { result, metric: known.cloned().unwrap_or_default(), frame, scale }
     }
 
-    pub(super) fn cells(&self, comparison: &Comparison) -> Vec<Cell> {
-        let mut cells = vec![cell(self.name(comparison), Tone::Plain)];
-        if self.several {
-            cells.push(cell(comparison.variant_id.clone(), Tone::Plain));
-        }
+    pub(super) fn cells(&self, comparison: &Comparison) -> Cells {
         let control = self.result.statistics.first();
         let treated = self
             .result
             .statistics
             .iter()
             .find(|statistics| statistics.variant_id == comparison.variant_id);
-        let (verdict, tone) = self.verdict(comparison);
-        cells.extend([
-            cell(self.estimate(control, comparison.quantile), Tone::Plain),
-            cell(self.estimate(treated, comparison.quantile), Tone::Plain),
-            cell(self.change(comparison), Tone::Plain),
-            cell(Self::p_value(comparison), Tone::Plain),
-            cell(verdict, tone),
-        ]);
-        cells
+        Cells {
+            metric: self.title(comparison),
+            role: self.role(),
+            control: self.estimate(control, comparison.quantile),
+            treated: self.estimate(treated, comparison.quantile),
+            change: self.change(comparison),
+            p_value: self.p_value(comparison),
+            verdict: self.verdict(comparison),
+        }
     }
 
-    /// The metric over its role.
-    fn name(&self, comparison: &Comparison) -> String {
+    fn title(&self, comparison: &Comparison) -> String {
         let id = &self.result.metric_id;
-        let title = comparison
+        comparison
             .quantile
-            .map_or_else(|| id.clone(), |quantile| format!("{id} · {}", quantile_name(quantile)));
-        let role = match self.result.role() {
+            .map_or_else(|| id.clone(), |quantile| format!("{id} · {}", quantile_name(quantile)))
+    }
+
+    fn role(&self) -> String {
+        match self.result.role() {
             Role::Primary => "primary".to_owned(),
             Role::Secondary | Role::Unspecified => "secondary".to_owned(),
             Role::Guardrail => match self.metric.non_inferiority_margin {
                 Some(margin) => format!("guardrail, {:.0} %", margin * 100.0),
                 None => "guardrail".to_owned(),
             },
-        };
-        format!("{title}\n  {role}")
+        }
     }
 
     fn estimate(&self, statistics: Option<&VariantStatistics>, quantile: Option<f64>) -> String {
@@ -127,7 +140,7 @@ impl<'a> Row<'a> {
     }
 
     /// The p-value over its corrected one, or over the one against the margin.
-    fn p_value(comparison: &Comparison) -> String {
+    fn p_value(&self, comparison: &Comparison) -> String {
         let fixed = comparison.fixed_horizon.as_ref().map(|test| test.p_value);
         let first = match (comparison.p_value, fixed) {
             (Some(p), _) => figures::p_value(p),
@@ -136,10 +149,10 @@ impl<'a> Row<'a> {
         };
         let adjusted = comparison
             .adjusted_p_value
-            .filter(|_| comparison.adjusted_p_value != comparison.p_value)
+            .filter(|_| self.frame.is_corrected(self.result.role()))
             .map(|p| format!("adjusted {}", figures::p_value(p)));
         let margin =
-            comparison.non_inferiority_p_value.map(|p| format!("margin {}", figures::p_value(p)));
+            comparison.non_inferiority_p_value.map(|p| format!("margin p {}", figures::p_value(p)));
         [Some(first), adjusted, margin].into_iter().flatten().collect::<Vec<_>>().join("\n")
     }
 
@@ -150,6 +163,11 @@ impl<'a> Row<'a> {
         let enough = comparison.fixed_horizon.is_some() || self.lacks_estimates();
         if comparison.verdict() == Verdict::InsufficientData && enough && !judged {
             return ("not judged", Tone::Faint);
+        }
+        let decided =
+            !matches!(comparison.verdict(), Verdict::InsufficientData | Verdict::Unspecified);
+        if decided && self.frame.early {
+            return (NOT_YET, Tone::Faint);
         }
         verdict(comparison.verdict())
     }

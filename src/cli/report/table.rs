@@ -1,14 +1,19 @@
 //! The table: one row per metric and treatment, and per quantile where quantiles are compared.
+//!
+//! Where it is too wide for the page it is folded: control over treatment, and treatment and
+//! verdict below the name of the metric. Nothing is broken within a word or an interval.
 
 use comfy_table::{Cell, CellAlignment, Table};
 
 use super::super::layout::{Layout, Tone, cell};
-use super::row::{Row, interval_of};
+use super::frame::Frame;
+use super::row::{Cells, NOT_YET, Row, interval_of};
 use crate::rpc::pb::{Comparison, Experiment, ExperimentResults, MetricResult};
 
 const MARK_NOTE: &str = "† fixed horizon: valid for one look, at the planned sample; the server has none by the planned method";
+const EARLY_NOTE: &str = "not yet: the plan is one look, when the planned sample is in";
 
-/// The table and its footnote, with a final line feed.
+/// The table and its footnotes, with a final line feed.
 pub(super) fn table(
     results: &ExperimentResults,
     experiment: &Experiment,
@@ -17,36 +22,35 @@ pub(super) fn table(
     if results.metrics.is_empty() {
         return "No outcomes yet.\n".to_owned();
     }
-    let mut table = layout.ruled_table();
-    let treatments = treatments(results);
-    table.set_header(header(results, &treatments));
+    let frame = Frame::new(results, experiment);
+    let mut rows = Vec::new();
     let mut marked = false;
     for result in &results.metrics {
-        let row = Row::new(result, experiment, treatments.len() > 1);
-        for comparison in comparisons(result, &treatments) {
+        let row = Row::new(result, experiment, &frame);
+        for comparison in comparisons(result, &frame.treatments) {
             marked |= Row::is_marked(&comparison);
-            table.add_row(row.cells(&comparison));
+            rows.push((comparison.variant_id.clone(), row.cells(&comparison)));
         }
     }
-    align(&mut table, treatments.len() > 1);
+    let early = rows.iter().any(|(_, cells)| cells.verdict.0 == NOT_YET);
+    let change = change_header(results);
+    let wide = wide(&rows, &frame, &change, layout);
+    let fits = layout.width.is_none_or(|width| table_width(&wide) <= usize::from(width));
+    let table = if fits { wide } else { folded(&rows, &frame, &change, layout) };
     let mut text = format!("{}\n", table.trim_fmt());
-    if marked {
-        text.push_str(&layout.paint(MARK_NOTE, Tone::Faint));
-        text.push('\n');
+    for (needed, note) in [(marked, MARK_NOTE), (early, EARLY_NOTE)] {
+        if needed {
+            text.push_str(&layout.paint(&layout.wrap(note, "  "), Tone::Faint));
+            text.push('\n');
+        }
     }
     text
 }
 
-/// The treatments in the order of the exposures; of the comparisons when there are none.
-fn treatments(results: &ExperimentResults) -> Vec<String> {
-    let exposed = results.exposures.iter().skip(1).map(|exposure| exposure.variant_id.clone());
-    let mut treatments: Vec<String> = exposed.collect();
-    for comparison in results.metrics.iter().flat_map(|metric| &metric.comparisons) {
-        if !treatments.contains(&comparison.variant_id) {
-            treatments.push(comparison.variant_id.clone());
-        }
-    }
-    treatments
+/// Of a table with a space at either side of every cell and one between two columns.
+fn table_width(table: &Table) -> usize {
+    let widths = table.column_max_content_widths();
+    widths.iter().map(|&width| usize::from(width) + 3).sum::<usize>().saturating_sub(1)
 }
 
 /// What is compared; a metric that the server did not compare shows one empty row per treatment.
@@ -61,29 +65,78 @@ fn comparisons(result: &MetricResult, treatments: &[String]) -> Vec<Comparison> 
     treatments.iter().map(empty).collect()
 }
 
-fn header(results: &ExperimentResults, treatments: &[String]) -> Vec<Cell> {
-    let control = results.exposures.first().map_or("control", |exposure| &exposure.variant_id);
+/// Tells which line of a change is which.
+fn change_header(results: &ExperimentResults) -> String {
     let level = results
         .metrics
         .iter()
         .flat_map(|metric| &metric.comparisons)
         .find_map(|comparison| interval_of(comparison).0.map(|interval| interval.level));
-    let change = level
-        .map_or("Change".to_owned(), |level| format!("Change [{:.0} % interval]", level * 100.0));
-    let mut names = vec!["Metric".to_owned()];
-    match treatments {
-        [one] => names.extend([control.to_owned(), one.clone()]),
-        _ => names.extend(["Treatment", control, "treatment"].map(str::to_owned)),
-    }
-    names.extend([change, "p-value".to_owned(), "Verdict".to_owned()]);
-    names.into_iter().map(|name| cell(name, Tone::Strong)).collect()
+    let lines = "relative over absolute";
+    level.map_or_else(
+        || format!("Change\n{lines}"),
+        |level| format!("Change [{:.0} % interval]\n{lines}", level * 100.0),
+    )
 }
 
-fn align(table: &mut Table, several: bool) {
-    let first = 1 + usize::from(several);
+fn wide(rows: &[(String, Cells)], frame: &Frame, change: &str, layout: Layout) -> Table {
+    let mut table = layout.ruled_table();
+    let mut names = vec!["Metric"];
+    match frame.treatments.as_slice() {
+        [one] => names.extend([frame.control.as_str(), one]),
+        _ => names.extend(["Treatment", &frame.control, "treatment"]),
+    }
+    names.extend([change, "p-value", "Verdict"]);
+    table.set_header(header(&names));
+    for (treatment, cells) in rows {
+        let mut row = vec![plain(format!("{}\n  {}", cells.metric, cells.role))];
+        if frame.treatments.len() != 1 {
+            row.push(plain(treatment));
+        }
+        row.extend([&cells.control, &cells.treated, &cells.change, &cells.p_value].map(plain));
+        row.push(cell(cells.verdict.0, cells.verdict.1));
+        table.add_row(row);
+    }
+    let first = 1 + usize::from(frame.treatments.len() != 1);
+    align_right(&mut table, &[first, first + 1, first + 3]);
+    table
+}
+
+fn folded(rows: &[(String, Cells)], frame: &Frame, change: &str, layout: Layout) -> Table {
+    let mut table = layout.ruled_table();
+    let treatment = match frame.treatments.as_slice() {
+        [one] => one,
+        _ => "treatment",
+    };
+    let variants = format!("{}\n{treatment}", frame.control);
+    table.set_header(header(&["Metric\n  verdict", &variants, change, "p-value"]));
+    for (treatment, cells) in rows {
+        let mut name = format!("{}\n  {}", cells.metric, cells.role);
+        if frame.several() {
+            name = format!("{}\n  {treatment}\n  {}", cells.metric, cells.role);
+        }
+        table.add_row(vec![
+            cell(format!("{name}\n  {}", cells.verdict.0), cells.verdict.1),
+            plain(format!("{}\n{}", cells.control, cells.treated)),
+            plain(&cells.change),
+            plain(&cells.p_value),
+        ]);
+    }
+    align_right(&mut table, &[1, 3]);
+    table
+}
+
+fn header(names: &[&str]) -> Vec<Cell> {
+    names.iter().map(|&name| cell(name, Tone::Strong)).collect()
+}
+
+fn plain(text: impl AsRef<str>) -> Cell {
+    cell(text.as_ref(), Tone::Plain)
+}
+
+fn align_right(table: &mut Table, columns: &[usize]) {
     for (index, column) in table.column_iter_mut().enumerate() {
-        let number = index == first || index == first + 1 || index == first + 3;
-        if number {
+        if columns.contains(&index) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
@@ -94,8 +147,9 @@ mod tests {
     use super::super::fixture;
     use super::*;
     use crate::cli::figures::ABSENT;
+    use crate::rpc::pb::analysis_plan::{Correction, Method};
     use crate::rpc::pb::comparison::Verdict;
-    use crate::rpc::pb::{Interval, VariantStatistics};
+    use crate::rpc::pb::{AnalysisPlan, Interval, VariantStatistics};
 
     fn shown(results: &ExperimentResults) -> String {
         table(results, &fixture::experiment(), Layout::plain())
@@ -116,6 +170,63 @@ mod tests {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }
         assert!(!text.contains('†'), "{text}");
+    }
+
+    /// At 80 columns a page is folded; nothing is cut, whatever the width.
+    #[test]
+    fn a_narrow_table_is_folded_between_words() {
+        let at = |width| {
+            let layout = Layout { width: Some(width), ..Layout::plain() };
+            table(&fixture::results(), &fixture::experiment(), layout)
+        };
+        let folded = at(80);
+        assert!(folded.lines().all(|line| line.chars().count() <= 80), "{folded}");
+        for text in [folded, at(40), at(120)] {
+            for part in [
+                "[+4.1, +9.7]",
+                "[+5.6, +13.8]",
+                "task_completed",
+                "✓ within margin",
+                "margin p 0.0021",
+            ] {
+                assert!(text.contains(part), "{part} is missing in\n{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_lines_of_a_change_are_named_and_so_is_a_p_value_against_a_margin() {
+        let text = shown(&fixture::results());
+        for part in ["relative over absolute", "margin p 0.0021"] {
+            assert!(text.contains(part), "{part} is missing in\n{text}");
+        }
+    }
+
+    #[test]
+    fn an_adjusted_p_value_is_shown_wherever_there_is_more_than_one() {
+        let mut results = fixture::results();
+        assert!(!shown(&results).contains("adjusted"));
+        let mut other = results.metrics[0].clone();
+        other.metric_id = "second".into();
+        results.metrics.push(other);
+        assert_eq!(shown(&results).matches("adjusted < 0.0001").count(), 2);
+        let plan = AnalysisPlan { correction: Correction::None.into(), ..Default::default() };
+        let experiment = Experiment { analysis: Some(plan), ..fixture::experiment() };
+        assert!(!table(&results, &experiment, Layout::plain()).contains("adjusted"));
+    }
+
+    #[test]
+    fn a_fixed_horizon_gives_no_verdict_before_its_look() {
+        let plan = AnalysisPlan { method: Method::FixedHorizon.into(), ..Default::default() };
+        let experiment = Experiment { analysis: Some(plan), ..fixture::experiment() };
+        let at = |progress| {
+            let results = ExperimentResults { progress: Some(progress), ..fixture::results() };
+            table(&results, &experiment, Layout::plain())
+        };
+        let early = at(0.5);
+        assert!(!early.contains("better") && early.contains(EARLY_NOTE), "{early}");
+        let due = at(1.0);
+        assert!(due.contains("▲ better") && !due.contains(NOT_YET), "{due}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::domain::experiment::AnalysisPlan;
 use crate::domain::id::VariantId;
 use crate::domain::metric::{Estimand, Metric};
 use crate::domain::tally::{GroupRow, Tally};
-use crate::stats::cuped::CovariateRow;
+use crate::stats::cuped::{CovariateRow, Linearised};
 use crate::stats::dd::Dd;
 use crate::stats::distribution::student_isf;
 use crate::stats::mean_test::ArmEstimate;
@@ -53,51 +53,53 @@ pub(super) struct Arm<'a> {
     /// Exposed units.
     pub(super) units: u64,
     pub(super) moments: Moments,
-    /// Group by group, those in which nothing happened left out.
-    rows: Vec<CovariateRow>,
+    /// Groups of units in which something happened.
+    groups: usize,
+    /// Where there is a single group only, it has a mean without a standard error.
+    only_group: Option<Row>,
     pub(super) estimate: Result<ArmEstimate, Undefined>,
-    bins: Vec<BlockCounts>,
+    /// For the adjustment by the covariate; none without one.
+    pub(super) linearised: Option<Linearised>,
+    /// By probability, where quantiles are compared; none that this much data does not bound.
+    pub(super) quantiles: Vec<Option<quantile::QuantileEstimate>>,
     pub(super) distribution: Option<Distribution>,
 }
 
 impl<'a> Arm<'a> {
     pub(super) fn read(
+        plan: &AnalysisPlan,
         tally: &Tally,
         metric: &Metric,
         variant: &'a VariantId,
         weight: u16,
     ) -> Self {
-        let rows = rows(tally, metric, variant);
+        let all = rows(tally, metric, variant);
+        let rows: Vec<Row> = all.iter().copied().flatten().collect();
         let estimate = match metric.estimand {
-            Estimand::MeanPerOutcome | Estimand::TotalPerUnit | Estimand::Ratio => {
-                ratio(&rows.iter().map(|row| row.outcome).collect::<Vec<_>>())
-            }
+            Estimand::MeanPerOutcome | Estimand::TotalPerUnit | Estimand::Ratio => ratio(&rows),
             // Compared quantile by quantile; there is no single estimate.
             Estimand::Quantile => Err(Undefined::NotEnoughData),
         };
         let bins = if metric.kind.has_sketch() { bins(tally, metric, variant) } else { Vec::new() };
+        let distribution = Distribution::from_bins(&bins).ok();
+        let quantile = |probability: &f64| {
+            let distribution = distribution.as_ref()?;
+            quantile::QuantileEstimate::of_arm(&bins, distribution, *probability, level(plan)).ok()
+        };
+        let compared = metric.quantiles.iter().filter(|_| metric.estimand == Estimand::Quantile);
+        let quantiles = compared.map(quantile).collect();
         Self {
             variant,
             weight,
             units: u64::try_from(tally.units(variant)).unwrap_or_default(),
             moments: tally.moments(variant, &metric.id),
-            rows,
+            groups: rows.len(),
+            only_group: <[Row; 1]>::try_from(rows.as_slice()).ok().map(|[row]| row),
             estimate,
-            distribution: Distribution::from_bins(&bins).ok(),
-            bins,
+            linearised: linearised(tally, metric, variant, &all),
+            quantiles,
+            distribution,
         }
-    }
-
-    pub(super) fn rows(&self) -> &[CovariateRow] {
-        &self.rows
-    }
-
-    pub(super) fn quantile(
-        &self,
-        probability: f64,
-        level: f64,
-    ) -> Result<quantile::QuantileEstimate, Undefined> {
-        quantile::QuantileEstimate::from_bins(&self.bins, probability, level)
     }
 
     pub(super) fn statistics(&self, plan: &AnalysisPlan, metric: &Metric) -> VariantStatistics {
@@ -113,7 +115,7 @@ impl<'a> Arm<'a> {
         VariantStatistics {
             variant: self.variant.clone(),
             moments: self.moments,
-            groups: self.rows.len(),
+            groups: self.groups,
             estimate: estimate
                 .map(|estimate| estimate.value.to_f64())
                 .or_else(|| self.plain_mean(metric)),
@@ -125,14 +127,9 @@ impl<'a> Arm<'a> {
 
     /// A single group has a mean, only no standard error.
     fn plain_mean(&self, metric: &Metric) -> Option<f64> {
-        match (metric.estimand, self.rows.as_slice()) {
-            (Estimand::Quantile, _) => None,
-            (_, [only]) => {
-                let value = only.outcome.numerator / only.outcome.denominator;
-                value.is_finite().then(|| value.to_f64())
-            }
-            (_, _) => None,
-        }
+        let only = self.only_group.filter(|_| metric.estimand != Estimand::Quantile)?;
+        let value = only.numerator / only.denominator;
+        value.is_finite().then(|| value.to_f64())
     }
 }
 
@@ -147,25 +144,35 @@ fn bins(tally: &Tally, metric: &Metric, variant: &VariantId) -> Vec<BlockCounts>
     bins.filter_map(|(index, counts)| Some((Bin::from_index(index)?, counts))).collect()
 }
 
-/// What the estimand divides, group by group, with the covariate if there is one. Groups in which
-/// nothing happened are left out: they would add degrees of freedom without information.
-fn rows(tally: &Tally, metric: &Metric, variant: &VariantId) -> Vec<CovariateRow> {
+/// What the estimand divides, group by group; `None` where nothing happened, which would add degrees
+/// of freedom without information.
+fn rows(tally: &Tally, metric: &Metric, variant: &VariantId) -> Vec<Option<Row>> {
     let numerators = tally.groups(variant, &metric.id);
-    let covariates = metric.covariate.as_ref().map(|name| tally.covariates(variant, name));
     let denominators = denominators(tally, metric, variant, &numerators);
-    let groups = denominators.into_iter().zip(numerators).enumerate();
+    let groups = denominators.into_iter().zip(numerators);
     groups
-        .filter_map(|(group, (denominator, numerator))| {
-            let outcome = Row { denominator: denominator?, numerator: numerator.sum };
-            let covariate = covariates.as_ref().and_then(|rows| rows.get(group));
-            let covariate =
-                covariate.map_or(Row { denominator: Dd::ZERO, numerator: Dd::ZERO }, |row| Row {
-                    denominator: Dd::from_i64(row.count),
-                    numerator: row.sum,
-                });
-            Some(CovariateRow { outcome, covariate })
+        .map(|(denominator, numerator)| {
+            Some(Row { denominator: denominator?, numerator: numerator.sum })
         })
         .collect()
+}
+
+/// The same beside the covariate's sums, where the metric has one that any unit brought.
+fn linearised(
+    tally: &Tally,
+    metric: &Metric,
+    variant: &VariantId,
+    rows: &[Option<Row>],
+) -> Option<Linearised> {
+    let covariates = tally.covariates(variant, metric.covariate.as_ref()?);
+    let groups = rows.iter().zip(covariates);
+    let paired: Vec<CovariateRow> = groups
+        .filter_map(|(outcome, units)| {
+            let covariate = Row { denominator: Dd::from_i64(units.count), numerator: units.sum };
+            Some(CovariateRow { outcome: (*outcome)?, covariate })
+        })
+        .collect();
+    Linearised::new(&paired).ok()
 }
 
 /// By group; `None` where nothing happened.

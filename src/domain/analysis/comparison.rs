@@ -1,5 +1,7 @@
 //! Tests of a treatment against control: fixed horizon, sequential, Bayesian, guardrail, naive.
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::analysis::contest::Contest;
 use crate::domain::analysis::looks::Looks;
 use crate::domain::analysis::one_look::OneLook;
@@ -63,8 +65,8 @@ pub struct Comparison {
     pub violation_p_value: Option<f64>,
 }
 
-/// What a comparison shows at the planned level.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a comparison shows at the planned level. Stored in histories by position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
     /// Too little data to test.
     InsufficientData,
@@ -142,10 +144,7 @@ pub(super) fn compare(
         variant: treatment.variant.clone(),
         baseline: control.variant.clone(),
         quantile: contest.quantile.map(|order| order.probability),
-        difference: contest
-            .estimates
-            .map(|(c, t)| (t.value - c.value).to_f64())
-            .filter(|difference| difference.is_finite()),
+        difference: contest.difference(),
         difference_interval: planned.difference_interval,
         lift: lift.as_ref().map(|lift| lift.lift),
         lift_interval: planned.lift_interval,

@@ -1,15 +1,18 @@
 //! A treatment paired with control: two estimates of the same quantity, ready to be tested.
 
 use crate::domain::analysis::arm::Arm;
-use crate::domain::analysis::level;
 use crate::domain::counter::Row;
 use crate::domain::experiment::AnalysisPlan;
 use crate::domain::id::{MetricId, VariantId};
 use crate::domain::metric::{Estimand, Metric};
+use crate::stats::cuped;
+use crate::stats::dd::Dd;
 use crate::stats::mean_test::ArmEstimate;
 use crate::stats::non_inferiority::ExposedArm;
 use crate::stats::quantile::Distribution;
-use crate::stats::{Undefined, cuped};
+
+/// Relative error of estimates in double-double, with room to spare: 2^-96.
+const ROUNDING: f64 = 1.262_177_448_353_618_8e-29;
 
 /// One comparison before it is made.
 pub(super) struct Contest<'a> {
@@ -20,9 +23,6 @@ pub(super) struct Contest<'a> {
     /// Control's and treatment's estimate, after variance reduction where a covariate is given.
     pub(super) estimates: Option<(ArmEstimate, ArmEstimate)>,
     pub(super) variance_reduction: Option<f64>,
-    /// Whether the clock runs in outcomes: where units return, evidence goes on growing while no
-    /// new unit comes, and a clock in units would run ahead of it.
-    pub(super) in_outcomes: bool,
     /// The design effects behind a quantile's standard errors.
     pub(super) design_effects: Option<(f64, f64)>,
 }
@@ -36,7 +36,6 @@ pub(super) struct Order<'a> {
 
 /// All contests of a treatment on a metric: one, or one per quantile.
 pub(super) fn between<'a>(
-    plan: &AnalysisPlan,
     metric: &'a Metric,
     control: &'a Arm<'a>,
     treatment: &'a Arm<'a>,
@@ -44,22 +43,24 @@ pub(super) fn between<'a>(
     if metric.estimand != Estimand::Quantile {
         return vec![of_means(metric, control, treatment)];
     }
-    let orders = metric.quantiles.iter();
-    orders.map(|order| of_quantile(plan, metric, *order, control, treatment)).collect()
+    let orders = metric.quantiles.iter().enumerate();
+    let contest = |(order, probability): (usize, &f64)| {
+        of_quantile(metric, order, *probability, control, treatment)
+    };
+    orders.map(contest).collect()
 }
 
 fn of_means<'a>(metric: &'a Metric, control: &'a Arm<'a>, treatment: &'a Arm<'a>) -> Contest<'a> {
     let plain = control.estimate.ok().zip(treatment.estimate.ok());
-    let adjusted = metric.covariate.as_ref().and_then(|_| {
-        // Without a single covariate there is nothing to adjust by: then the plain estimates.
-        cuped::adjust_rows(control.rows(), treatment.rows()).ok()
-    });
+    // Without a single covariate there is nothing to adjust by: then the plain estimates.
+    let both = control.linearised.as_ref().zip(treatment.linearised.as_ref());
+    let adjusted =
+        both.and_then(|(control, treatment)| cuped::adjust_linearised(control, treatment).ok());
     Contest {
         metric: &metric.id,
         control,
         treatment,
         quantile: None,
-        in_outcomes: metric.estimand != Estimand::TotalPerUnit,
         estimates: adjusted.map(|a| (a.control, a.treatment)).or(plain),
         variance_reduction: adjusted.map(|adjusted| adjusted.variance_reduction),
         design_effects: None,
@@ -67,38 +68,49 @@ fn of_means<'a>(metric: &'a Metric, control: &'a Arm<'a>, treatment: &'a Arm<'a>
 }
 
 fn of_quantile<'a>(
-    plan: &AnalysisPlan,
     metric: &'a Metric,
+    order: usize,
     probability: f64,
     control: &'a Arm<'a>,
     treatment: &'a Arm<'a>,
 ) -> Contest<'a> {
-    let estimate = |arm: &Arm<'_>| arm.quantile(probability, level(plan));
-    let both: Result<_, Undefined> =
-        estimate(control).and_then(|control| Ok((control, estimate(treatment)?)));
+    let estimate = |arm: &Arm<'_>| arm.quantiles.get(order).copied().flatten();
+    let both = estimate(control).zip(estimate(treatment));
     let distributions = control.distribution.as_ref().zip(treatment.distribution.as_ref());
     Contest {
         metric: &metric.id,
         control,
         treatment,
         quantile: Some(Order { probability, distributions }),
-        in_outcomes: true,
-        estimates: both.as_ref().ok().map(|(control, treatment)| (control.arm(), treatment.arm())),
+        estimates: both.map(|(control, treatment)| (control.arm(), treatment.arm())),
         variance_reduction: None,
-        design_effects: both.ok().map(|(control, treatment)| {
+        design_effects: both.map(|(control, treatment)| {
             (control.design_effect.factor, treatment.design_effect.factor)
         }),
     }
 }
 
 impl Contest<'_> {
-    /// Both estimates with the units behind them and what they add to the clock.
+    /// Treatment minus control; zero where it is no more than rounding of the sums.
+    pub(super) fn difference(&self) -> Option<f64> {
+        let (control, treatment) = self.estimates?;
+        let difference = treatment.value - control.value;
+        let rounding = control.value.abs() * Dd::from(ROUNDING);
+        let difference = if difference.abs() <= rounding { Dd::ZERO } else { difference };
+        Some(difference.to_f64()).filter(|difference| difference.is_finite())
+    }
+
+    /// Both estimates with the units behind them and what they add to the clock: outcomes.
+    ///
+    /// Where units return, evidence goes on growing while no new unit comes, and a clock in units
+    /// runs ahead of it, whatever the estimand: totals per unit, too, grow with every visit
+    /// (docs/statistics.md has what that costs).
     pub(super) fn exposed(&self) -> Option<(ExposedArm, ExposedArm)> {
         let (control, treatment) = self.estimates?;
         let arm = |arm: &Arm<'_>, estimate| ExposedArm {
             estimate,
             units: arm.units,
-            clock: if self.in_outcomes { count(arm.moments.count) } else { count(arm.units) },
+            clock: count(arm.moments.count),
         };
         Some((arm(self.control, control), arm(self.treatment, treatment)))
     }
@@ -106,7 +118,7 @@ impl Contest<'_> {
     /// What the clock reads when the planned sample of these two arms is in: their share of all.
     pub(super) fn planned_end(&self, plan: &AnalysisPlan) -> Option<f64> {
         let share = f64::from(self.control.weight + self.treatment.weight) / 10_000.0;
-        let per_unit = if self.in_outcomes { plan.planned_outcomes_per_unit } else { 1.0 };
+        let per_unit = plan.planned_outcomes_per_unit;
         Some(count(plan.planned_units?) * share * per_unit).filter(|end| *end > 0.0)
     }
 

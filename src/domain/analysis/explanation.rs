@@ -4,7 +4,7 @@ use crate::domain::analysis::recommendation::{Guardrails, Primary, Sample, Situa
 use crate::domain::analysis::{
     Comparison, ConfidenceInterval, MetricResult, Recommendation, VariantExposure, Verdict,
 };
-use crate::domain::experiment::{Experiment, Method};
+use crate::domain::experiment::{Experiment, Method, State};
 use crate::domain::metric::{Kind, Metric, Role};
 
 /// Fewer units than this in an arm, and no standard error deserves trust.
@@ -18,7 +18,8 @@ pub(super) fn explain(
     metrics: &[MetricResult],
     exposures: &[VariantExposure],
 ) -> Vec<String> {
-    let mut sentences = vec![headline(experiment, situation, recommendation)];
+    let mut sentences: Vec<String> = standing(experiment).into_iter().collect();
+    sentences.push(headline(experiment, situation, recommendation));
     if *recommendation == Recommendation::Investigate {
         return sentences;
     }
@@ -44,6 +45,26 @@ pub(super) fn explain(
         )
     }));
     sentences
+}
+
+/// Where an experiment that is not running stands.
+fn standing(experiment: &Experiment) -> Option<String> {
+    match (experiment.state, &experiment.winner) {
+        (State::Running, _) => None,
+        (State::Draft, _) => {
+            Some("This is a draft: nobody is assigned before it is started.".to_owned())
+        }
+        (State::Paused, _) => {
+            Some("The experiment is paused: everyone receives control.".to_owned())
+        }
+        (State::Concluded, Some(winner)) => {
+            Some(format!("The experiment is concluded: everyone receives '{winner}'."))
+        }
+        (State::Concluded, None) => {
+            Some("The experiment is concluded: everyone receives control.".to_owned())
+        }
+        (State::Archived, _) => Some("The experiment is archived.".to_owned()),
+    }
 }
 
 fn headline(
@@ -115,7 +136,7 @@ fn finding(metric: &Metric, comparison: &Comparison, several: bool) -> Option<St
     if metric.role != Role::Guardrail
         && let Some(interval) = comparison.difference_interval
     {
-        sentence.push_str(&bounds(metric, interval, difference));
+        sentence.push_str(&bounds(metric, interval));
     }
     sentence.push_str(conclusion(metric, comparison).as_str());
     sentence.push('.');
@@ -158,16 +179,12 @@ fn subject(metric: &Metric, comparison: &Comparison) -> String {
     })
 }
 
-fn bounds(metric: &Metric, interval: ConfidenceInterval, difference: f64) -> String {
-    // As changes in the direction of the sentence: "fell by 3 (1 to 5)".
-    let (near, far) = if difference > 0.0 {
-        (interval.bounds.lower, interval.bounds.upper)
-    } else {
-        (-interval.bounds.upper, -interval.bounds.lower)
-    };
+/// Signed, as the change is: "fell by 8.5 points (95 % interval -23.4 to 6.3)".
+fn bounds(metric: &Metric, interval: ConfidenceInterval) -> String {
     let scale = scale(metric);
-    let level = digits(100.0 * interval.level);
-    format!(" ({level} % interval {} to {})", digits(scale * near), digits(scale * far))
+    let [lower, upper] =
+        [interval.bounds.lower, interval.bounds.upper].map(|bound| digits(scale * bound));
+    format!(" ({} % interval {lower} to {upper})", digits(100.0 * interval.level))
 }
 
 fn scale(metric: &Metric) -> f64 {
@@ -195,12 +212,20 @@ fn digits(number: f64) -> String {
         x if x >= 0.1 => 3,
         _ => 4,
     };
-    let text = format!("{number:.places$}");
-    if !text.contains('.') {
-        return text;
+    let text = format!("{:.places$}", number.abs());
+    let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+    let mut short = grouped(whole);
+    let fraction = fraction.trim_end_matches('0');
+    if !fraction.is_empty() {
+        short = format!("{short}.{fraction}");
     }
-    let short = text.trim_end_matches('0').trim_end_matches('.');
-    if short == "-0" { "0".to_owned() } else { short.to_owned() }
+    if number < 0.0 && short != "0" { format!("\u{2212}{short}") } else { short }
+}
+
+/// "1234567" as "1,234,567".
+fn grouped(whole: &str) -> String {
+    let groups = whole.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy);
+    groups.collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]
@@ -214,7 +239,9 @@ mod tests {
             (0.0, "0"),
             (-0.000_01, "0"),
             (12.34, "12.3"),
-            (1_234.5, "1234"),
+            (1_234.5, "1,234"),
+            (-23.44, "\u{2212}23.4"),
+            (1e6, "1,000,000"),
             (0.123_4, "0.123"),
             (15.0, "15"),
             (95.0, "95"),

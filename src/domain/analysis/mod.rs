@@ -21,6 +21,8 @@ mod sample_ratio;
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::experiment::{AnalysisPlan, Experiment, Iteration, State, Timestamp};
 use crate::domain::id::{ExperimentId, MetricId, VariantId};
 use crate::domain::metric::{Estimand, Metric, Role};
@@ -77,7 +79,7 @@ pub struct Results {
 }
 
 /// How many met a variant.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VariantExposure {
     /// The variant.
     pub variant: VariantId,
@@ -131,7 +133,8 @@ pub fn analyse(
     correction::adjust(&experiment.definition.analysis, &mut metrics);
     comparison::judge(experiment, &mut metrics);
     let progress = progress(experiment, &exposures);
-    let situation = recommendation::Situation::of(experiment, &sample_ratio, &metrics, progress);
+    let situation =
+        recommendation::Situation::of(experiment, iteration, &sample_ratio, &metrics, progress);
     let recommendation = situation.decide();
     let explanations =
         explanation::explain(experiment, &situation, &recommendation, &metrics, &exposures);
@@ -179,14 +182,12 @@ impl Look<'_> {
             .iter()
             .map(|(index, variant)| {
                 let weight = weights.get(*index).copied().unwrap_or_default();
-                arm::Arm::read(self.tally, metric, variant, weight)
+                arm::Arm::read(plan, self.tally, metric, variant, weight)
             })
             .collect();
         let mut comparisons = Vec::new();
         if let Some((control, treatments)) = arms.split_first() {
-            for contest in
-                treatments.iter().flat_map(|t| contest::between(plan, metric, control, t))
-            {
+            for contest in treatments.iter().flat_map(|t| contest::between(metric, control, t)) {
                 let row = contest.row();
                 let known = self.tally.evidence(&row);
                 let (comparison, seen) = comparison::compare(plan, metric, &contest, known);
@@ -222,7 +223,8 @@ fn completion(
     now: Timestamp,
 ) -> Option<Timestamp> {
     let share = progress.filter(|share| *share > 0.0 && *share < 1.0)?;
-    if experiment.state != State::Running {
+    let current = experiment.current().is_some_and(|current| current.number == iteration.number);
+    if experiment.state != State::Running || !current {
         return None;
     }
     let begin = experiment.started?.max(iteration.opened);

@@ -14,7 +14,7 @@
 //! CONTINUE whatever its p-value says.
 
 use crate::domain::analysis::{Comparison, MetricResult, SampleRatio, Verdict};
-use crate::domain::experiment::{AnalysisPlan, Experiment, Method};
+use crate::domain::experiment::{AnalysisPlan, Experiment, Iteration, Method};
 use crate::domain::id::VariantId;
 use crate::domain::metric::{Direction, Metric, Role};
 
@@ -99,12 +99,17 @@ pub struct Situation {
 impl Situation {
     pub(super) fn of(
         experiment: &Experiment,
+        iteration: &Iteration,
         sample_ratio: &SampleRatio,
         metrics: &[MetricResult],
         progress: Option<f64>,
     ) -> Self {
         let definition = &experiment.definition;
-        let treatments = definition.variants.iter().filter(|v| !v.control && v.weight > 0);
+        let control = iteration.split.control();
+        let arms = iteration.variants.iter().zip(iteration.split.weights()).enumerate();
+        let treatments = arms
+            .filter(|(index, (_, weight))| *index != control && *weight > 0)
+            .map(|(_, arm)| arm.0);
         Self {
             split_broken: sample_ratio.mismatch,
             method: definition.analysis.method,
@@ -113,7 +118,7 @@ impl Situation {
                 Some(share) if share < 1.0 => Sample::Collecting,
                 Some(_) => Sample::Complete,
             },
-            treatments: treatments.map(|v| treatment(experiment, metrics, &v.id)).collect(),
+            treatments: treatments.map(|id| treatment(experiment, metrics, id)).collect(),
         }
     }
 

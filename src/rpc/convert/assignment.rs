@@ -13,26 +13,41 @@ use crate::service::{Assigned, NamedPlace};
 const BATCH_LIMIT: usize = 100;
 
 /// Who asks, parsed.
-pub(in crate::rpc) fn unit(
-    unit_id: &str,
+pub(in crate::rpc) fn request<'a>(
+    experiment_id: &str,
+    unit_id: &'a str,
     attributes: Option<prost_types::Struct>,
-) -> Result<(UnitId<'_>, Attributes), Violations> {
+) -> Result<(UnitId<'a>, Attributes), Violations> {
     let mut bad = Violations::new();
+    if experiment_id.is_empty() {
+        bad.add("experiment_id", "must be set");
+    }
     let unit = bad.check("unit_id", UnitId::parse(unit_id));
     let attributes = bad.check("attributes", value::attributes(attributes));
     match (unit, attributes) {
-        (Some(unit), Some(attributes)) => Ok((unit, attributes)),
+        (Some(unit), Some(attributes)) if bad.is_empty() => Ok((unit, attributes)),
         _ => Err(bad),
     }
 }
 
-/// The experiments of a batch, if they are not too many.
-pub(in crate::rpc) fn check_batch(ids: &[String]) -> Result<(), Violations> {
-    if ids.len() > BATCH_LIMIT {
-        let problem = format!("has {} entries, at most {BATCH_LIMIT} are allowed", ids.len());
-        return Err(Violations::of("experiment_ids", problem));
+/// Who asks for a batch, parsed.
+pub(in crate::rpc) fn batch<'a>(
+    experiment_ids: &[String],
+    unit_id: &'a str,
+    attributes: Option<prost_types::Struct>,
+) -> Result<(UnitId<'a>, Attributes), Violations> {
+    let mut bad = Violations::new();
+    let count = experiment_ids.len();
+    if count > BATCH_LIMIT {
+        let problem = format!("has {count} entries, at most {BATCH_LIMIT} are allowed");
+        bad.add("experiment_ids", problem);
     }
-    Ok(())
+    let unit = bad.check("unit_id", UnitId::parse(unit_id));
+    let attributes = bad.check("attributes", value::attributes(attributes));
+    match (unit, attributes) {
+        (Some(unit), Some(attributes)) if bad.is_empty() => Ok((unit, attributes)),
+        _ => Err(bad),
+    }
 }
 
 pub(in crate::rpc) fn assignment_to_pb(from: &Assigned) -> pb::Assignment {

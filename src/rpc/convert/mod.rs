@@ -4,6 +4,7 @@
 pub(super) mod assignment;
 mod enums;
 pub(super) mod experiment;
+pub(super) mod history;
 pub(super) mod listing;
 pub(super) mod outcome;
 pub(super) mod results;

@@ -32,7 +32,7 @@ pub(in crate::rpc) fn results_to_pb(from: &Results, now: Timestamp) -> pb::Exper
     }
 }
 
-fn exposure_to_pb(from: &VariantExposure) -> pb::VariantExposure {
+pub(super) fn exposure_to_pb(from: &VariantExposure) -> pb::VariantExposure {
     pb::VariantExposure {
         variant_id: from.variant.to_string(),
         units: from.units,
@@ -87,7 +87,7 @@ fn interval_to_pb(from: ConfidenceInterval) -> pb::Interval {
     pb::Interval { lower: from.bounds.lower, upper: from.bounds.upper, level: from.level }
 }
 
-fn comparison_to_pb(from: &Comparison) -> pb::Comparison {
+pub(super) fn comparison_to_pb(from: &Comparison) -> pb::Comparison {
     pb::Comparison {
         variant_id: from.variant.to_string(),
         baseline_variant_id: from.baseline.to_string(),

@@ -15,6 +15,8 @@ const NANOS_PER_SECOND: i64 = 1_000_000_000;
 pub(super) enum InvalidValue {
     #[error("is nested more than {} levels deep", Value::DEPTH_LIMIT)]
     TooDeep,
+    #[error("holds more than {} values", Value::COUNT_LIMIT)]
+    TooMany,
     #[error("holds a number that is not finite")]
     NotFinite,
     #[error("holds a value without a kind")]
@@ -46,8 +48,12 @@ fn fields(record: Struct, depth: usize) -> Result<BTreeMap<String, Value>, Inval
     entries.map(|(name, item)| Ok((name, value(item, depth + 1)?))).collect()
 }
 
+/// Bounded also in number: an eligibility rule may loop over them.
 pub(super) fn attributes(from: Option<Struct>) -> Result<Attributes, InvalidValue> {
-    from.map_or_else(|| Ok(Attributes::new()), |record| fields(record, 0))
+    let Some(record) = from else { return Ok(Attributes::new()) };
+    let attributes = fields(record, 0)?;
+    let count: usize = attributes.values().map(Value::count).sum();
+    if count > Value::COUNT_LIMIT { Err(InvalidValue::TooMany) } else { Ok(attributes) }
 }
 
 pub(super) fn to_pb(from: &Value) -> prost_types::Value {

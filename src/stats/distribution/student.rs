@@ -204,8 +204,12 @@ fn quantile_near_centre(c: f64, df: f64) -> f64 {
 /// which is nearer.
 fn quantile_in_tail(q: f64, df: f64) -> f64 {
     let target = q.ln();
+    let z = normal_isf(q);
     let mut s = if df >= NEARLY_NORMAL {
-        normal_isf(q).ln()
+        z.ln()
+    } else if z * z < 0.5 * df {
+        // Right to a few digits already, on either side of the root.
+        cornish_fisher(z, df).ln()
     } else {
         0.5 * df.ln() - (target + df.ln() + ln_beta(0.5 * df, 0.5)) / df
     };
@@ -218,7 +222,8 @@ fn quantile_in_tail(q: f64, df: f64) -> f64 {
         let slope = (s + ln_density(t, df) - value).exp();
         let step = (value - target) / slope;
         s += step;
-        if step.abs() <= 4e-16 * s.abs().max(1.0) {
+        // What is left after a step is about its square.
+        if step.abs() <= 1e-9 {
             break;
         }
     }

@@ -98,9 +98,22 @@ impl QuantileEstimate {
     ///
     /// As [`new`](Self::new), [`Distribution::from_bins`] and [`block_design_effect`].
     pub fn from_bins(bins: &[BlockCounts], nu: f64, level: f64) -> Result<Self, Undefined> {
-        let distribution = Distribution::from_bins(bins)?;
-        let design_effect = block_design_effect(bins, &distribution, nu)?;
-        Self::new(&distribution, nu, level, design_effect)
+        Self::of_arm(bins, &Distribution::from_bins(bins)?, nu, level)
+    }
+
+    /// As [`from_bins`](Self::from_bins) for several orders of one arm: `distribution` is the one of `bins`.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new) and [`block_design_effect`].
+    pub fn of_arm(
+        bins: &[BlockCounts],
+        distribution: &Distribution,
+        nu: f64,
+        level: f64,
+    ) -> Result<Self, Undefined> {
+        let design_effect = block_design_effect(bins, distribution, nu)?;
+        Self::new(distribution, nu, level, design_effect)
     }
 
     /// The quantile as an estimate for the tests of this room. Where the design effect is known, the degrees of freedom are
@@ -137,9 +150,12 @@ pub fn block_design_effect(
 ) -> Result<DesignEffect, Undefined> {
     let threshold = distribution.nearest_end(nu);
     let (mut all, mut above) = ([0_i64; BLOCKS], [0_i64; BLOCKS]);
+    let mut is_above = false;
     for (bin, counts) in bins {
         add(&mut all, counts);
-        if distribution::end(*bin) > threshold {
+        // Ends cost an exponential each; bins ascend, so from the first one above all are.
+        is_above = is_above || distribution::end(*bin) > threshold;
+        if is_above {
             add(&mut above, counts);
         }
     }
@@ -160,7 +176,8 @@ pub fn block_design_effect(
 
 fn add(totals: &mut [i64; BLOCKS], counts: &[i64; BLOCKS]) {
     for (total, count) in totals.iter_mut().zip(counts) {
-        *total = total.saturating_add(*count);
+        // Wrapping, so that it is done several at a time; counts of outcomes stay far below 2^63.
+        *total = total.wrapping_add(*count);
     }
 }
 

@@ -16,7 +16,7 @@ use crate::domain::id::ExperimentId;
 use crate::store::embedded::clock::Windows;
 use crate::store::embedded::journal::Journal;
 use crate::store::embedded::state::{Change, State};
-use crate::store::{Applied, Rows, StoreError};
+use crate::store::{Applied, Note, Rows, StoreError};
 
 /// Most requests in one group: bounds the memory of a group and the wait for its answer.
 const GROUP_REQUESTS: usize = 1_024;
@@ -28,18 +28,19 @@ pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 pub(super) enum Request {
     Apply { shard: ShardKey, events: Vec<Event>, answer: Answer<Vec<Applied>> },
     Raise { shard: ShardKey, rows: Rows, answer: Answer<()> },
+    Note { shard: ShardKey, slot: u32, note: Note, answer: Answer<bool> },
     Put { experiment: Box<Experiment>, expected: Option<Revision>, answer: Answer<()> },
     Remove { id: ExperimentId, expected: Revision, shards: Vec<ShardKey>, answer: Answer<()> },
 }
 
 impl Request {
     /// Whether somebody still waits for the answer. Who went away before its turn takes its
-    /// events back; a change of a record goes on, because half a conversation may hang on it.
+    /// events back; a note or a change of a record goes on, there are few of them.
     fn is_awaited(&self) -> bool {
         match self {
             Self::Apply { answer, .. } => !answer.is_closed(),
             Self::Raise { answer, .. } => !answer.is_closed(),
-            Self::Put { .. } | Self::Remove { .. } => true,
+            Self::Note { .. } | Self::Put { .. } | Self::Remove { .. } => true,
         }
     }
 }
@@ -79,7 +80,7 @@ impl<J: Journal> Committer<J> {
         }
     }
 
-    /// Requests take effect in the order they came; a change of a record ends a group.
+    /// Requests take effect in the order they came; a note and a change of a record end a group.
     pub(super) fn serve(&mut self, requests: impl Iterator<Item = Request>) {
         let mut group = self.open_group();
         for request in requests.filter(Request::is_awaited) {
@@ -90,6 +91,11 @@ impl<J: Journal> Committer<J> {
                 Request::Raise { shard, rows, answer } => {
                     self.raise(&mut group, &shard, &rows);
                     group.raised.push(answer);
+                }
+                Request::Note { shard, slot, note, answer } => {
+                    let ended = std::mem::replace(&mut group, self.open_group());
+                    self.commit(ended);
+                    reply(answer, self.note(shard, slot, note));
                 }
                 Request::Put { experiment, expected, answer } => {
                     let ended = std::mem::replace(&mut group, self.open_group());
@@ -157,6 +163,24 @@ impl<J: Journal> Committer<J> {
             self.give_up(&error);
         }
         Ok(())
+    }
+
+    fn note(&mut self, shard: ShardKey, slot: u32, note: Note) -> Result<bool, StoreError> {
+        if let Some(broken) = &self.broken {
+            return Err(StoreError::unavailable(broken.clone()));
+        }
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let there = state.shards.get(&shard).and_then(|shard| shard.notes.get(&slot));
+        let stays = there.is_some_and(|there| there.stamp >= note.stamp);
+        drop(state);
+        if stays {
+            return Ok(false);
+        }
+        let written = self.journal.note(&shard, slot, &note);
+        written.map_err(|error| StoreError::unavailable(self.give_up(&error)))?;
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.shards.entry(shard).or_default().notes.insert(slot, note);
+        Ok(true)
     }
 
     fn put(

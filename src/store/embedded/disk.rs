@@ -24,7 +24,7 @@ use crate::store::embedded::format;
 use crate::store::embedded::journal::Journal;
 use crate::store::embedded::load;
 use crate::store::embedded::state::{Change, State};
-use crate::store::{StoreError, codec};
+use crate::store::{Note, StoreError, codec};
 
 /// Most keys deleted in one step.
 const STEP: usize = 10_000;
@@ -36,6 +36,7 @@ pub(super) struct Disk {
     pub(super) records: Keyspace,
     pub(super) log: Keyspace,
     pub(super) rows: Keyspace,
+    pub(super) notes: Keyspace,
     pub(super) units: Keyspace,
     pub(super) events: Keyspace,
     pub(super) erasing: Keyspace,
@@ -89,6 +90,7 @@ impl Disk {
             records: keyspace("records")?,
             log: keyspace("log")?,
             rows: keyspace("rows")?,
+            notes: keyspace("notes")?,
             units: keyspace("units")?,
             events: keyspace("events")?,
             erasing: keyspace("erasing")?,
@@ -149,6 +151,7 @@ impl Disk {
         for shard in shards {
             let key = format::shard(shard);
             self.erase_prefix(&self.rows, &key)?;
+            self.erase_prefix(&self.notes, &key)?;
             self.erase_prefix(&self.units, &key)?;
             let mut from = format::window(Window(0)).to_vec();
             while let Some(event) = self.events.range(from.as_slice()..).next() {
@@ -208,6 +211,12 @@ impl Journal for Disk {
         self.checkpoint(&mut batch, state)?;
         Self::commit(batch)?;
         self.forget_expired_events()
+    }
+
+    fn note(&mut self, shard: &ShardKey, slot: u32, note: &Note) -> Result<(), StoreError> {
+        let mut batch = self.batch();
+        batch.insert(&self.notes, format::note(shard, slot), note.to_stored());
+        Self::commit(batch)
     }
 
     fn put(&mut self, experiment: &Experiment, version: u64) -> Result<(), StoreError> {

@@ -15,7 +15,7 @@ use crate::store::embedded::clock::{Clock, Windows};
 use crate::store::embedded::committer::{Committer, Request, with_causes};
 use crate::store::embedded::journal::Journal;
 use crate::store::embedded::state::{Change, State};
-use crate::store::{Applied, StoreError};
+use crate::store::{Applied, Note, StoreError};
 
 /// Fails while it is told to, and counts what it wrote.
 struct Faulty {
@@ -38,6 +38,9 @@ impl Journal for Faulty {
     }
     fn settle(&mut self, _: &State) -> Result<(), StoreError> {
         Self::outcome(&self.settling_fails)
+    }
+    fn note(&mut self, _: &ShardKey, _: u32, _: &Note) -> Result<(), StoreError> {
+        Self::outcome(&self.fails)
     }
     fn put(&mut self, _: &Experiment, _: u64) -> Result<(), StoreError> {
         Self::outcome(&self.fails)

@@ -6,6 +6,7 @@
 //! | `records` | experiment id | [`crate::store::codec`] |
 //! | `log` | number, big-endian | increments of one group of batches and raises, added up |
 //! | `rows` | shard, row name | big-endian 64-bit integers |
+//! | `notes` | shard, slot, big-endian | [`crate::store::Note`]: stamp and bytes |
 //! | `units` | shard, fingerprint | - |
 //! | `events` | window, shard, fingerprint | - |
 //! | `erasing` | shard | - |
@@ -61,6 +62,16 @@ pub(super) fn split_row(key: &[u8]) -> Result<(ShardKey, String), StoreError> {
     let (shard, name) = split_shard(key)?;
     let name = std::str::from_utf8(name).map_err(|_| corrupt("a row's name is not text"))?;
     Ok((shard, name.to_owned()))
+}
+
+pub(super) fn note(key: &ShardKey, slot: u32) -> Vec<u8> {
+    [shard(key).as_slice(), &slot.to_be_bytes()].concat()
+}
+
+pub(super) fn split_note(key: &[u8]) -> Result<(ShardKey, u32), StoreError> {
+    let (shard, slot) = split_shard(key)?;
+    let slot = <[u8; 4]>::try_from(slot).map_err(|_| corrupt("a note's slot has no 4 bytes"))?;
+    Ok((shard, u32::from_be_bytes(slot)))
 }
 
 pub(super) fn unit(key: &ShardKey, unit: &Fingerprint) -> Vec<u8> {
@@ -148,6 +159,7 @@ mod tests {
         let fingerprint = Fingerprint::from([0; 16]);
         assert_eq!(split_shard(&shard(&key(3))).unwrap(), (key(3), [].as_slice()));
         assert_eq!(split_row(&row(&key(0), "n/v/m")).unwrap(), (key(0), "n/v/m".to_owned()));
+        assert_eq!(split_note(&note(&key(2), 255)).unwrap(), (key(2), 255));
         assert_eq!(split_unit(&unit(&key(1), &fingerprint)).unwrap(), (key(1), fingerprint));
         let event = event(Window(9), &key(1), &fingerprint);
         let (window, rest) = split_window(&event).unwrap();
@@ -170,6 +182,7 @@ mod tests {
     fn what_is_not_ours_is_refused() {
         assert!(split_shard(b"no-zero-byte").is_err());
         assert!(split_shard(b"ab\0\0\0").is_err());
+        assert!(split_note(&[shard(&key(0)).as_slice(), &[1; 5]].concat()).is_err());
         assert!(split_unit(&[shard(&key(0)).as_slice(), &[1; 15]].concat()).is_err());
         assert!(parse_counters(&[0; 9]).is_err());
         assert!(parse_log_record(&[255; 3]).is_err());

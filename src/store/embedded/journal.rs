@@ -3,8 +3,8 @@
 use crate::domain::counter::ShardKey;
 use crate::domain::experiment::Experiment;
 use crate::domain::id::ExperimentId;
-use crate::store::StoreError;
 use crate::store::embedded::state::{Change, State};
+use crate::store::{Note, StoreError};
 
 /// Writes changes down. When a call returns, what it wrote survives a power cut; when it fails,
 /// what it wrote may or may not be there, and the journal must not be used again.
@@ -14,6 +14,9 @@ pub(super) trait Journal: Send + 'static {
 
     /// Called with the state after every change that was appended; the place for housekeeping.
     fn settle(&mut self, state: &State) -> Result<(), StoreError>;
+
+    /// Writes a note over the one in its slot.
+    fn note(&mut self, shard: &ShardKey, slot: u32, note: &Note) -> Result<(), StoreError>;
 
     /// Writes a record and the catalog's version.
     fn put(&mut self, experiment: &Experiment, version: u64) -> Result<(), StoreError>;
@@ -38,6 +41,10 @@ impl Journal for Nowhere {
     }
 
     fn settle(&mut self, _: &State) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn note(&mut self, _: &ShardKey, _: u32, _: &Note) -> Result<(), StoreError> {
         Ok(())
     }
 

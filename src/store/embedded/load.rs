@@ -6,7 +6,7 @@ use crate::domain::id::ExperimentId;
 use crate::store::embedded::disk::Disk;
 use crate::store::embedded::format;
 use crate::store::embedded::state::State;
-use crate::store::{StoreError, codec};
+use crate::store::{Note, StoreError, codec};
 
 /// Reads everything; finishes removals that a crash interrupted.
 pub(super) fn load(disk: &mut Disk) -> Result<State, StoreError> {
@@ -19,6 +19,12 @@ pub(super) fn load(disk: &mut Disk) -> Result<State, StoreError> {
         let (shard, name) = format::split_row(&key)?;
         let rows = &mut state.shards.entry(shard).or_default().rows;
         rows.insert(name, format::parse_counters(&row)?);
+    }
+    for item in disk.notes.iter() {
+        let (key, note) = pair(item)?;
+        let (shard, slot) = format::split_note(&key)?;
+        let notes = &mut state.shards.entry(shard).or_default().notes;
+        notes.insert(slot, Note::from_stored(&note)?);
     }
     for item in disk.units.iter() {
         let (shard, unit) = format::split_unit(&pair(item)?.0)?;

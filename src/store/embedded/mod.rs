@@ -32,7 +32,7 @@ use tokio::sync::oneshot;
 use crate::domain::counter::{Event, ShardKey};
 use crate::domain::experiment::{Experiment, Revision};
 use crate::domain::id::ExperimentId;
-use crate::store::{Applied, Records, Rows, Store, StoreError, maxima};
+use crate::store::{Applied, Note, Notes, Records, Rows, Store, StoreError, maxima};
 
 pub use clock::Clock;
 use clock::Windows;
@@ -168,6 +168,15 @@ impl Store for EmbeddedStore {
 
     async fn rows(&self, shard: &ShardKey) -> Result<Rows, StoreError> {
         Ok(self.state().shards.get(shard).map(|shard| shard.rows.clone()).unwrap_or_default())
+    }
+
+    async fn note(&self, shard: &ShardKey, slot: u32, note: &Note) -> Result<bool, StoreError> {
+        let (shard, note) = (shard.clone(), note.clone());
+        self.ask(|answer| Request::Note { shard, slot, note, answer }).await
+    }
+
+    async fn notes(&self, shard: &ShardKey) -> Result<Notes, StoreError> {
+        Ok(self.state().shards.get(shard).map(|shard| shard.notes.clone()).unwrap_or_default())
     }
 
     async fn records(&self) -> Result<Records, StoreError> {

@@ -13,7 +13,7 @@ use crate::domain::counter::{Admission, Event, Increment, ShardKey};
 use crate::domain::experiment::Experiment;
 use crate::domain::id::ExperimentId;
 use crate::store::embedded::clock::Window;
-use crate::store::{Applied, COUNTER_LIMIT, Rows, StoreError};
+use crate::store::{Applied, COUNTER_LIMIT, Notes, Rows, StoreError};
 
 /// Sums by row and column.
 pub(super) type Sums = BTreeMap<String, BTreeMap<u32, i64>>;
@@ -32,6 +32,7 @@ pub(super) struct State {
 #[derive(Debug, Default)]
 pub(super) struct Shard {
     pub(super) rows: Rows,
+    pub(super) notes: Notes,
     pub(super) units: HashSet<Fingerprint>,
     /// Fingerprints of counted events by the window they were counted in.
     pub(super) events: BTreeMap<Window, HashSet<Fingerprint>>,

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `{P:E:I:S}:directory` | set | every other key of the shard |
 //! | `{P:E:I:S}:row:NAME` | string | a row: big-endian 64-bit integers, `BITFIELD ... i64 #column` |
+//! | `{P:E:I:S}:notes` | hash | slot -> stamp (big-endian 64 bits) and bytes |
 //! | `{P:E:I:S}:units` | hash | digests of exposed units, in a table |
 //! | `{P:E:I:S}:events:WINDOW` | hash | digests of events counted in that window; expires |
 //! | `{P:E:I:S}:writer:NAME` | string | number and answers of the writer's last batch; expires |
@@ -76,6 +77,10 @@ impl ShardKeys {
 
     pub(super) fn directory(&self) -> String {
         format!("{}:directory", self.tag)
+    }
+
+    pub(super) fn notes(&self) -> String {
+        format!("{}:notes", self.tag)
     }
 
     pub(super) fn units(&self) -> String {
@@ -163,7 +168,13 @@ mod tests {
             let prefix = Prefix::try_from(prefix.to_owned()).unwrap();
             let keys = ShardKeys::new(&prefix, &shard(3, 63));
             let tag = format!("{prefix}:a-b:3:63");
-            for key in [keys.directory(), keys.units(), keys.events(), keys.row("x/v/0/a}b{")] {
+            for key in [
+                keys.directory(),
+                keys.notes(),
+                keys.units(),
+                keys.events(),
+                keys.row("x/v/0/a}b{"),
+            ] {
                 assert_eq!(hash_tag(&key), tag);
             }
             let keys = CatalogKeys::new(&prefix);

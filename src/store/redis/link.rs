@@ -13,7 +13,7 @@ use crate::store::redis::batch::Batch;
 use crate::store::redis::error::{Failed, classify, redact};
 use crate::store::redis::keys::{CatalogKeys, ShardKeys};
 use crate::store::redis::procedures::{Changed, Procedures};
-use crate::store::{Applied, Rows, StoreError};
+use crate::store::{Applied, Note, Rows, StoreError};
 
 /// A connection that comes back when it is lost.
 pub(super) struct Link {
@@ -92,6 +92,24 @@ impl Link {
     pub(super) async fn raise(&self, keys: &ShardKeys, rows: &Rows) -> Result<(), StoreError> {
         let mut connection = self.connection.clone();
         self.answer(self.procedures.raise(&mut connection, keys, rows)).await
+    }
+
+    pub(super) async fn rows(
+        &self,
+        keys: &ShardKeys,
+    ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let mut connection = self.connection.clone();
+        self.answer(self.procedures.rows(&mut connection, keys)).await
+    }
+
+    pub(super) async fn note(
+        &self,
+        keys: &ShardKeys,
+        slot: u32,
+        note: &Note,
+    ) -> Result<bool, StoreError> {
+        let mut connection = self.connection.clone();
+        self.answer(self.procedures.note(&mut connection, keys, slot, note)).await
     }
 
     pub(super) async fn put(

@@ -30,7 +30,7 @@ use redis::pipe;
 use crate::domain::counter::{Event, ShardKey};
 use crate::domain::experiment::{Experiment, Revision};
 use crate::domain::id::ExperimentId;
-use crate::store::{Applied, BATCH_EVENTS, Records, Rows, Store, StoreError, maxima};
+use crate::store::{Applied, BATCH_EVENTS, Note, Notes, Records, Rows, Store, StoreError, maxima};
 use delivery::Delivery;
 use keys::{CatalogKeys, ShardKeys};
 use lines::Lines;
@@ -151,23 +151,25 @@ impl Store for RedisStore {
 
     async fn rows(&self, shard: &ShardKey) -> Result<Rows, StoreError> {
         let keys = self.shard_keys(shard);
-        let directory = self.directory(&keys).await?;
-        let named = directory.iter().filter_map(|key| Some((keys.row_name(key)?, key)));
-        let named: Vec<(&str, &String)> = named.collect();
         let mut rows = Rows::new();
-        for step in named.chunks(STEP) {
-            let mut commands = pipe();
-            for (_, key) in step {
-                commands.get(key);
-            }
-            let values: Vec<Option<Vec<u8>>> = self.link.query(&commands).await?;
-            for ((name, _), value) in step.iter().zip(values) {
-                if let Some(bytes) = value {
-                    rows.insert((*name).to_owned(), codec::row(name, &bytes)?);
-                }
+        for (key, bytes) in self.link.rows(&keys).await? {
+            if let Some(name) = keys.row_name(&key) {
+                rows.insert(name.to_owned(), codec::row(name, &bytes)?);
             }
         }
         Ok(rows)
+    }
+
+    async fn note(&self, shard: &ShardKey, slot: u32, note: &Note) -> Result<bool, StoreError> {
+        let keys = self.shard_keys(shard);
+        self.link.note(&keys, slot, note).await
+    }
+
+    async fn notes(&self, shard: &ShardKey) -> Result<Notes, StoreError> {
+        let keys = self.shard_keys(shard);
+        let (stored,): (Vec<(u32, Vec<u8>)>,) =
+            self.link.query(pipe().hgetall(keys.notes())).await?;
+        stored.into_iter().map(|(slot, note)| Ok((slot, Note::from_stored(&note)?))).collect()
     }
 
     async fn records(&self) -> Result<Records, StoreError> {

@@ -1,7 +1,8 @@
 //! The procedures that run inside Redis, and what they answer. Each says at its top what it takes.
 //!
 //! They run there because each decides on what it reads: `apply` counts an event only if its id
-//! is new, `raise` writes only what is larger, `put` and `remove` write only over the revision
+//! is new, `raise` and `note` write only what is larger or later, `rows` reads all rows at one
+//! point in time, `put` and `remove` write only over the revision
 //! that the caller has seen. With plain commands another client could come in between, and MULTI
 //! cannot read.
 //!
@@ -23,12 +24,20 @@ use crate::store::redis::batch::Batch;
 use crate::store::redis::codec;
 use crate::store::redis::error::{Failed, classify};
 use crate::store::redis::keys::{self, CatalogKeys, ShardKeys};
-use crate::store::{Applied, COUNTER_LIMIT, Rows, StoreError};
+use crate::store::{Applied, COUNTER_LIMIT, Note, Rows, StoreError};
 
-const APPLY: (&str, &str) = ("apply", include_str!("apply.lua"));
-const RAISE: (&str, &str) = ("raise", include_str!("raise.lua"));
-const PUT: (&str, &str) = ("put", include_str!("put.lua"));
-const REMOVE: (&str, &str) = ("remove", include_str!("remove.lua"));
+/// Name, source, and what it does not do: a function that says that it only reads is let through
+/// where memory is full.
+type Source = (&'static str, &'static str, &'static str);
+
+const APPLY: Source = ("apply", include_str!("apply.lua"), "");
+const RAISE: Source = ("raise", include_str!("raise.lua"), "");
+const ROWS: Source = ("rows", include_str!("rows.lua"), "'no-writes'");
+const NOTE: Source = ("note", include_str!("note.lua"), "");
+const PUT: Source = ("put", include_str!("put.lua"), "");
+const REMOVE: Source = ("remove", include_str!("remove.lua"), "");
+
+const ALL: [Source; 6] = [APPLY, RAISE, ROWS, NOTE, PUT, REMOVE];
 
 /// The procedures, digested once.
 pub(super) struct Procedures {
@@ -37,6 +46,8 @@ pub(super) struct Procedures {
     functions: AtomicBool,
     apply: Procedure,
     raise: Procedure,
+    rows: Procedure,
+    note: Procedure,
     put: Procedure,
     remove: Procedure,
 }
@@ -58,23 +69,28 @@ pub(super) enum Changed {
 
 impl Procedures {
     pub(super) fn new() -> Self {
-        let sources = [APPLY, RAISE, PUT, REMOVE].map(|(_, source)| source).concat();
+        let sources = ALL.map(|(_, source, _)| source).concat();
         let version: String = Script::new(&sources).get_hash().chars().take(12).collect();
         let function = |name: &str| format!("tiebreak_{version}_{name}");
-        let procedure = |(name, source): (&str, &str)| Procedure {
+        let procedure = |(name, source, _): Source| Procedure {
             function: function(name),
             script: Script::new(source),
         };
-        let registered = |(name, source): (&str, &str)| {
+        let registered = |(name, source, flags): Source| {
             let name = function(name);
-            format!("redis.register_function('{name}', function(KEYS, ARGV)\n{source}\nend)\n")
+            format!(
+                "redis.register_function{{function_name = '{name}', flags = {{{flags}}}, \
+                 callback = function(KEYS, ARGV)\n{source}\nend}}\n"
+            )
         };
-        let functions = [APPLY, RAISE, PUT, REMOVE].map(registered).concat();
+        let functions = ALL.map(registered).concat();
         Self {
             library: format!("#!lua name=tiebreak_{version}\n{functions}"),
             functions: AtomicBool::new(true),
             apply: procedure(APPLY),
             raise: procedure(RAISE),
+            rows: procedure(ROWS),
+            note: procedure(NOTE),
             put: procedure(PUT),
             remove: procedure(REMOVE),
         }
@@ -122,6 +138,33 @@ impl Procedures {
             }
         });
         raised.await.map_err(classify)
+    }
+
+    /// Keys of rows and what is there.
+    pub(super) async fn rows(
+        &self,
+        connection: &mut ConnectionManager,
+        shard: &ShardKeys,
+    ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let rows = self.call(connection, &self.rows, |call| {
+            call.arg(1).arg(shard.directory()).arg(shard.row(""));
+        });
+        rows.await.map_err(classify)
+    }
+
+    /// Whether the note was kept.
+    pub(super) async fn note(
+        &self,
+        connection: &mut ConnectionManager,
+        shard: &ShardKeys,
+        slot: u32,
+        note: &Note,
+    ) -> Result<bool, StoreError> {
+        let kept = self.call(connection, &self.note, |call| {
+            call.arg(2).arg(shard.directory()).arg(shard.notes());
+            call.arg(slot).arg(note.to_stored());
+        });
+        kept.await.map_err(classify)
     }
 
     pub(super) async fn put(

@@ -36,6 +36,29 @@ async fn assign_goes_on_without_the_store() {
     }
 }
 
+#[tokio::test]
+async fn a_redis_that_lost_its_past_is_followed() {
+    let mut server = TestServer::start(StoreKind::Redis).await;
+    for id in ["one", "two"] {
+        server.run(wire::experiment(id)).await;
+    }
+    let redis = server.home.server.as_mut().unwrap();
+    redis.kill();
+    redis.start_again().await;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    // As many changes as there were before, so that a plain counter would come to the same number.
+    while server.create(wire::experiment("one")).await.is_err() {
+        assert!(Instant::now() < deadline, "the server does not come back");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    server.start_experiment("one").await.unwrap();
+    server.pause("one").await.unwrap();
+    server.start_experiment("one").await.unwrap();
+    assert!(server.assign("one", "u1").await.unwrap().in_experiment, "an own write is visible");
+    let gone = Failure::new(Code::NotFound, "EXPERIMENT_NOT_FOUND");
+    assert_eq!(failure(server.assign("two", "u1").await), gone);
+}
+
 async fn failure_of_get(server: &TestServer) -> Failure {
     failure(server.get("outage").await)
 }

@@ -50,6 +50,7 @@ const EVERY_ROOM: &[Import] = &[
     all("rpc"),
     all("server"),
     all("service"),
+    all("simulate"),
     all("stats"),
     all("store"),
     all("telemetry"),
@@ -88,14 +89,15 @@ pub(crate) const ROOMS: &[Room] = &[
         // The contract of the store, never one of the stores. The design names the trait and
         // its error; what the trait's methods answer comes with them.
         rooms: &[
-            only("store", &["Applied", "Records", "Rows", "Store", "StoreError"]),
+            only("store", &["Applied", "Note", "Notes", "Records", "Rows", "Store", "StoreError"]),
             all("domain"),
             all("stats"),
         ],
         crates: Crates::Only(&[
             "arc_swap",
             "async_trait", // No trait of its own today; the test doubles of Store need it.
-            "thiserror",   // ServiceError.
+            "postcard", // The stored form of a history's point, whose bytes the store only keeps.
+            "thiserror", // ServiceError.
             "tokio",
             "tracing",
         ]),
@@ -105,7 +107,8 @@ pub(crate) const ROOMS: &[Room] = &[
         rooms: &[all("service"), all("domain"), all("stats"), all("telemetry")],
         crates: Crates::Only(&[
             "async_trait",
-            "http", // Extensions and headers of a call.
+            "futures_util", // Streams without a task of their own: unfold.
+            "http",         // Extensions and headers of a call.
             "prost",
             "prost_types", // Struct, Timestamp, Duration of the contract.
             "thiserror",   // What is wrong with a message, before it is a Status.
@@ -178,6 +181,18 @@ pub(crate) const ROOMS: &[Room] = &[
             "tower",
             "tracing",
             "tracing_subscriber",
+        ]),
+    },
+    Room {
+        name: "simulate",
+        // The engine in process: no store, no service, no clock.
+        rooms: &[all("domain"), all("stats")],
+        crates: Crates::Only(&[
+            "clap",
+            "comfy_table",
+            "indicatif",
+            "rand_chacha", // The same streams on every platform.
+            "thiserror",
         ]),
     },
     Room { name: "server", rooms: EVERY_ROOM, crates: Crates::All },

@@ -5,16 +5,17 @@
 //! before the command line is parsed, so one parser checks all three and one help text shows
 //! them. No room below `server` knows this one.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
+mod file;
+
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Args, Command, ValueEnum};
+use clap::{Args, ValueEnum};
 
+pub use self::file::{ConfigError, with_file};
 use crate::domain::experiment::ShardCount;
 use crate::service;
 use crate::store::redis::{InvalidPrefix, Prefix};
@@ -39,7 +40,7 @@ pub struct ServeArgs {
         value_name = "ADDR"
     )]
     http_listen: SocketAddr,
-    /// Where experiments and counters are kept: embedded:DIR, memory: or redis://HOST:PORT/DB.
+    /// Where experiments and counters are kept: embedded:DIR, memory or redis://HOST:PORT/DB.
     #[arg(
         long,
         env = "TIEBREAK_STORE",
@@ -54,13 +55,13 @@ pub struct ServeArgs {
     redis_prefix: Prefix,
     /// For how long an event id is remembered at least, for instance 7d or 36h.
     #[arg(long, env = "TIEBREAK_DEDUP_WINDOW", default_value = "7d", value_name = "TIME",
-        value_parser = humantime::parse_duration)]
+        value_parser = window)]
     dedup_window: Duration,
     /// Into how many shards the counters of a new experiment are spread: a power of two up to 64.
     #[arg(long, env = "TIEBREAK_SHARDS", default_value = "1", value_name = "N", value_parser = shards)]
     shards: ShardCount,
     /// Where traces go: an OTLP/gRPC collector, for instance `http://localhost:4317`.
-    #[arg(long, env = "TIEBREAK_OTLP_ENDPOINT", value_name = "URL")]
+    #[arg(long, env = "TIEBREAK_OTLP_ENDPOINT", value_name = "URL", value_parser = collector)]
     otlp_endpoint: Option<String>,
     /// The project that traces without a caller's trace are filed under.
     #[arg(
@@ -71,7 +72,8 @@ pub struct ServeArgs {
     )]
     telemetry_project: String,
     /// Share of the traces that start here to record; a caller's own decision is honoured.
-    #[arg(long, env = "TIEBREAK_TRACE_SAMPLE_RATIO", default_value = "0.01", value_name = "0..1")]
+    #[arg(long, env = "TIEBREAK_TRACE_SAMPLE_RATIO", default_value = "0.01", value_name = "0..1",
+        value_parser = share)]
     trace_sample_ratio: f64,
     /// How a log line looks.
     #[arg(long, env = "TIEBREAK_LOG_FORMAT", default_value = "human")]
@@ -102,6 +104,26 @@ fn prefix(text: &str) -> Result<Prefix, InvalidPrefix> {
     Prefix::try_from(text.to_owned())
 }
 
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "must be a number from 0 to 1".to_owned())
+}
+
+fn window(text: &str) -> Result<Duration, String> {
+    let window = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if window.is_zero() {
+        return Err("must be longer than nothing: else a retry would count twice".to_owned());
+    }
+    Ok(window)
+}
+
+fn collector(text: &str) -> Result<String, String> {
+    if text.starts_with("https:") {
+        return Err("there is no TLS yet: use http:// and a collector nearby".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 fn shards(text: &str) -> Result<ShardCount, String> {
     let number: u32 = text.parse().map_err(|_| "must be a number".to_owned())?;
     ShardCount::try_from(number).map_err(|error| error.to_string())
@@ -124,12 +146,12 @@ impl FromStr for StoreLocation {
     fn from_str(text: &str) -> Result<Self, String> {
         let (scheme, rest) = text.split_once(':').unwrap_or((text, ""));
         match scheme {
-            "memory" => Ok(Self::Memory),
+            "memory" if rest.is_empty() => Ok(Self::Memory),
             "embedded" if rest.is_empty() => Err("embedded: needs a directory".to_owned()),
             "embedded" => Ok(Self::Embedded(PathBuf::from(rest))),
             "redis" | "redis+unix" | "unix" => Ok(Self::Redis(text.to_owned())),
             "rediss" | "redis+cluster" => Err(format!("{scheme}:// is not supported yet")),
-            _ => Err("must be embedded:DIR, memory: or redis://HOST:PORT/DB".to_owned()),
+            _ => Err("must be embedded:DIR, memory or redis://HOST:PORT/DB".to_owned()),
         }
     }
 }
@@ -138,7 +160,7 @@ impl fmt::Display for StoreLocation {
     /// Without the user and password of a URL.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Memory => f.write_str("memory:"),
+            Self::Memory => f.write_str("memory"),
             Self::Embedded(path) => write!(f, "embedded:{}", path.display()),
             Self::Redis(url) => match (url.split_once("://"), url.rsplit_once('@')) {
                 (Some((scheme, _)), Some((_, host))) => write!(f, "{scheme}://***@{host}"),
@@ -176,7 +198,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// A server of this machine's own on free ports: for `demo` and for tests.
+    /// A server of this machine's own on free ports: for `demo` and for tests. It looks at results
+    /// only when asked, so that the same outcomes make the same page.
     #[must_use]
     pub fn local(store: StoreLocation) -> Self {
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -186,7 +209,7 @@ impl Settings {
             store,
             redis_prefix: Prefix::default(),
             dedup_window: Duration::from_secs(7 * 24 * 3_600),
-            service: service::Options::default(),
+            service: service::Options { look_interval: None, ..service::Options::default() },
             telemetry: telemetry::Options::default(),
             drain_deadline: Duration::from_secs(10),
         }
@@ -217,119 +240,21 @@ impl From<ServeArgs> for Settings {
     }
 }
 
-/// Why a configuration file is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// It cannot be read.
-    #[error("cannot read the configuration file {path}")]
-    Unreadable {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// It is no YAML map of settings.
-    #[error("the configuration file {path} is no map from settings to values: {problem}")]
-    Malformed {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        problem: String,
-    },
-    /// It names a setting that there is not.
-    #[error("the configuration file has no setting '{0}'; `tiebreak serve --help` lists them all")]
-    Unknown(String),
-}
-
-/// `command` with the settings of the configuration file, if one is named, as defaults of its
-/// subcommand `serve`.
-///
-/// # Errors
-/// [`ConfigError`].
-pub fn with_file(command: Command, arguments: &[OsString]) -> Result<Command, ConfigError> {
-    #[expect(clippy::disallowed_methods, reason = "the file is needed before clap reads the rest")]
-    let Some(path) = file_named(arguments).or_else(|| std::env::var_os(CONFIG_VARIABLE)) else {
-        return Ok(command);
-    };
-    let path = PathBuf::from(path);
-    let text = std::fs::read_to_string(&path)
-        .map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?;
-    with_defaults(command, &parse(&path, &text)?)
-}
-
-fn file_named(arguments: &[OsString]) -> Option<OsString> {
-    let mut rest = arguments.iter();
-    while let Some(argument) = rest.next() {
-        if argument == "--config" {
-            return rest.next().cloned();
-        }
-        if let Some(path) = argument.to_str().and_then(|text| text.strip_prefix("--config=")) {
-            return Some(path.into());
-        }
-    }
-    None
-}
-
-fn parse(path: &Path, text: &str) -> Result<BTreeMap<String, Scalar>, ConfigError> {
-    serde_saphyr::from_str(text).map_err(|error| ConfigError::Malformed {
-        path: path.to_owned(),
-        problem: error.to_string(),
-    })
-}
-
-/// A value of the file; whatever it is, the flag's parser reads it as text.
-#[derive(Debug, serde::Deserialize)]
-#[serde(untagged)]
-enum Scalar {
-    Whole(i64),
-    Number(f64),
-    Text(String),
-}
-
-impl fmt::Display for Scalar {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Whole(number) => number.fmt(f),
-            Self::Number(number) => number.fmt(f),
-            Self::Text(text) => text.fmt(f),
-        }
-    }
-}
-
-fn with_defaults(
-    command: Command,
-    settings: &BTreeMap<String, Scalar>,
-) -> Result<Command, ConfigError> {
-    let known = |serve: &Command, name: &str| {
-        serve
-            .get_arguments()
-            .find(|arg| arg.get_long() == Some(name))
-            .map(|arg| arg.get_id().clone())
-    };
-    let mut defaults = Vec::new();
-    for (name, value) in settings {
-        let id = command.find_subcommand("serve").and_then(|serve| known(serve, name));
-        let id = id.filter(|id| id != "config");
-        defaults.push((id.ok_or_else(|| ConfigError::Unknown(name.clone()))?, value.to_string()));
-    }
-    Ok(command.mut_subcommand("serve", |serve| {
-        defaults
-            .into_iter()
-            .fold(serve, |serve, (id, value)| serve.mut_arg(id, |arg| arg.default_value(value)))
-    }))
-}
-
 #[cfg(test)]
 mod tests {
-    use clap::FromArgMatches;
+    use std::path::Path;
 
+    use clap::{Command, FromArgMatches};
+
+    use super::file::{parse, with_defaults};
     use super::*;
 
     fn settings(file: &str, arguments: &[&str]) -> Result<Settings, String> {
         let serve = ServeArgs::augment_args(Command::new("serve"));
         let command = Command::new("tiebreak").subcommand(serve);
         let parsed = parse(Path::new("test.yaml"), file).map_err(|error| error.to_string())?;
-        let command = with_defaults(command, &parsed).map_err(|error| error.to_string())?;
+        let command = with_defaults(command, Path::new("test.yaml"), &parsed)
+            .map_err(|error| error.to_string())?;
         let all = ["tiebreak", "serve"].iter().chain(arguments);
         let matches = command.try_get_matches_from(all).map_err(|error| error.to_string())?;
         let serve = matches.subcommand_matches("serve").ok_or("no serve")?;
@@ -338,8 +263,7 @@ mod tests {
 
     #[test]
     fn a_flag_beats_the_file_and_the_file_beats_the_default() {
-        let file =
-            "store: 'memory:'\nshards: 4\ntrace-sample-ratio: 0.5\ngrpc-listen: 127.0.0.1:1\n";
+        let file = "store: memory\nshards: 4\ntrace-sample-ratio: 0.5\ngrpc-listen: 127.0.0.1:1\n";
         let settings = settings(file, &["--shards", "8"]).unwrap();
         assert_eq!(settings.store, StoreLocation::Memory);
         assert_eq!(settings.service.shards.get(), 8);
@@ -350,9 +274,20 @@ mod tests {
 
     #[test]
     fn faults_of_the_file_are_named() {
-        assert!(settings("shard: 4\n", &[]).unwrap_err().contains("'shard'"));
-        assert!(settings("shards: 3\n", &[]).unwrap_err().contains("power of two"));
-        assert!(settings("- a\n", &[]).unwrap_err().contains("test.yaml"));
+        let faults = [
+            ("shard: 4\n", "'shard'"),
+            ("shards: 3\n", "shards: must be a power of two"),
+            ("dedup-window: 0s\n", "dedup-window: must be longer"),
+            ("log-format: loud\n", "log-format: must be one of human, json"),
+            ("- a\n", "no map"),
+            ("store: memory:\n", "quotes"),
+            ("shards: 1\nshards: 2\n", "duplicate"),
+        ];
+        for (file, told) in faults {
+            let error = settings(file, &[]).unwrap_err();
+            assert!(error.contains("test.yaml") && error.contains(told), "{file}: {error}");
+            assert!(!error.contains("Policy") && !error.contains('\n'), "{file}: {error}");
+        }
         assert!(settings("config: other.yaml\n", &[]).is_err());
     }
 
@@ -361,6 +296,22 @@ mod tests {
         let location: StoreLocation = "redis://user:secret@host:6379/1".parse().unwrap();
         assert_eq!(location.to_string(), "redis://***@host:6379/1");
         assert!(!format!("{location:?}").contains("secret"));
-        assert!("postgres://x".parse::<StoreLocation>().is_err());
+        for bad in ["postgres://x", "memory:x", "embedded:"] {
+            assert!(bad.parse::<StoreLocation>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn both_spellings_of_memory_are_read() {
+        for text in ["memory", "memory:"] {
+            assert_eq!(text.parse(), Ok(StoreLocation::Memory));
+        }
+    }
+
+    #[test]
+    fn a_collector_behind_tls_is_refused() {
+        assert!(settings("", &["--otlp-endpoint", "http://localhost:4317"]).is_ok());
+        let error = settings("", &["--otlp-endpoint", "https://localhost:4317"]).unwrap_err();
+        assert!(error.contains("no TLS"), "{error}");
     }
 }
