@@ -40,6 +40,7 @@ fn classify(error: &ServiceError) -> (Code, &'static str) {
         ServiceError::ShuttingDown => (Code::Unavailable, "SHUTTING_DOWN"),
         ServiceError::NotImplemented(_) => (Code::Unimplemented, "NOT_IMPLEMENTED"),
         ServiceError::StoreUnavailable(_) => (Code::Unavailable, "STORE_UNAVAILABLE"),
+        ServiceError::Overloaded => (Code::ResourceExhausted, "OVERLOADED"),
         ServiceError::CounterFull => (Code::FailedPrecondition, "COUNTER_FULL"),
         ServiceError::StoreBroken(_) => (Code::Internal, "STORE_CORRUPT"),
     }
@@ -132,5 +133,19 @@ fn log(code: Code, error: &ServiceError) {
         tracing::error!(%error, cause, "call failed");
     } else if code == Code::Unavailable {
         tracing::debug!(%error, cause, "call failed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_overload_says_when_to_come_back() {
+        let status = status(&ServiceError::Overloaded);
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        let details = status.get_error_details();
+        assert_eq!(details.error_info().map(|info| info.reason.as_str()), Some("OVERLOADED"));
+        assert_eq!(details.retry_info().and_then(|info| info.retry_delay), Some(RETRY_AFTER));
     }
 }

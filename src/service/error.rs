@@ -105,6 +105,9 @@ pub enum ServiceError {
     /// The store cannot be reached. Trying again may help.
     #[error("the store is unavailable")]
     StoreUnavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The store has more to do than it can answer in time. Trying again in a while helps.
+    #[error("the store has too much to do: nothing was applied")]
+    Overloaded,
     /// A counter would leave 64 bits; nothing was applied.
     #[error("a counter of the experiment is full: nothing was applied")]
     CounterFull,
@@ -117,6 +120,7 @@ impl From<StoreError> for ServiceError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable(cause) => Self::StoreUnavailable(cause),
+            StoreError::Overloaded => Self::Overloaded,
             StoreError::CounterFull => Self::CounterFull,
             StoreError::Corrupt(what) => Self::StoreBroken(what),
             // A use case that writes conditionally handles the conflict itself.

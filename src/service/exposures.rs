@@ -81,7 +81,7 @@ impl ExposureRecorder {
         loop {
             match self.store.apply(shard, events).await {
                 Ok(_) => return,
-                Err(StoreError::Unavailable(_)) if last_tries > 0 => {
+                Err(StoreError::Unavailable(_) | StoreError::Overloaded) if last_tries > 0 => {
                     last_tries -= u32::from(self.receiver.is_closed());
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);

@@ -24,8 +24,18 @@
 //!   unit is known, it counts.
 //! - *Durable*: when it returns, the events are in the store under its configured durability. For
 //!   the embedded store that is fsync; for Redis its `appendfsync`.
-//! - After an error other than `CounterFull` the batch may or may not have been applied; sending
-//!   it again is safe for events with a `dedup` fingerprint.
+//! - *Together*: calls for the same shard that wait at the same time share one write. They know
+//!   nothing of each other: each is refused or applied by itself.
+//! - *Bounded*: so much may wait; what comes on top is refused at once, whole, with
+//!   [`StoreError::Overloaded`], and nothing of it is applied.
+//! - *Cancelled*: a caller that drops the future of a call takes the call back if it is not yet
+//!   under way, and nothing of it is applied; otherwise it may or may not be. Nobody else is
+//!   affected.
+//! - *Once*: a store that loses the answer to a write on the way finds out what became of it
+//!   before it answers, so no event counts twice through the store's own doing, with a fingerprint
+//!   or without. A store that cannot find out in time says so:
+//! - After an error other than `CounterFull` and `Overloaded` the batch may or may not have been
+//!   applied; sending it again is safe for events with a `dedup` fingerprint.
 //!
 //! **Raise.** [`Store::raise`] keeps maxima: every column given becomes the larger of itself and
 //! the value given. A column that nobody touched is 0; a value that is not above 0 says nothing
@@ -125,6 +135,10 @@ pub enum StoreError {
     /// A counter or a maximum would go beyond [`COUNTER_LIMIT`]. Nothing of the batch was applied.
     #[error("a counter is full")]
     CounterFull,
+    /// So much waits already that the answer would come too late. Nothing was applied; trying
+    /// again in a while may help.
+    #[error("the store has too much to do")]
+    Overloaded,
     /// What it holds is not what this program writes.
     #[error("the store holds something unreadable: {0}")]
     Corrupt(String),
@@ -140,6 +154,7 @@ impl StoreError {
                 Self::Conflict { expected: *expected, actual: *actual }
             }
             Self::CounterFull => Self::CounterFull,
+            Self::Overloaded => Self::Overloaded,
             Self::Corrupt(what) => Self::Corrupt(what.clone()),
         }
     }
@@ -157,13 +172,15 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Applies events of one shard in order; the answers are in the order of the events.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`], [`StoreError::CounterFull`], [`StoreError::Corrupt`].
+    /// [`StoreError::Unavailable`], [`StoreError::Overloaded`], [`StoreError::CounterFull`],
+    /// [`StoreError::Corrupt`].
     async fn apply(&self, shard: &ShardKey, events: &[Event]) -> Result<Vec<Applied>, StoreError>;
 
     /// Raises rows of one shard to the values given, where those are larger.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`], [`StoreError::CounterFull`], [`StoreError::Corrupt`].
+    /// [`StoreError::Unavailable`], [`StoreError::Overloaded`], [`StoreError::CounterFull`],
+    /// [`StoreError::Corrupt`].
     async fn raise(&self, shard: &ShardKey, rows: &Rows) -> Result<(), StoreError>;
 
     /// All rows of one shard; empty for a shard that nobody wrote to.

@@ -33,6 +33,18 @@ pub(super) enum Request {
     Remove { id: ExperimentId, expected: Revision, shards: Vec<ShardKey>, answer: Answer<()> },
 }
 
+impl Request {
+    /// Whether somebody still waits for the answer. Who went away before its turn takes its
+    /// events back; a note or a change of a record goes on, there are few of them.
+    fn is_awaited(&self) -> bool {
+        match self {
+            Self::Apply { answer, .. } => !answer.is_closed(),
+            Self::Raise { answer, .. } => !answer.is_closed(),
+            Self::Note { .. } | Self::Put { .. } | Self::Remove { .. } => true,
+        }
+    }
+}
+
 /// An earlier write failed. What is on disk is no longer known, so that going on could promise
 /// what a restart does not find: only a restart, which reads the disk, heals this.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -71,7 +83,7 @@ impl<J: Journal> Committer<J> {
     /// Requests take effect in the order they came; a note and a change of a record end a group.
     pub(super) fn serve(&mut self, requests: impl Iterator<Item = Request>) {
         let mut group = self.open_group();
-        for request in requests {
+        for request in requests.filter(Request::is_awaited) {
             match request {
                 Request::Apply { shard, events, answer } => {
                     self.admit(&mut group, &shard, &events, answer);

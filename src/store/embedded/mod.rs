@@ -77,10 +77,6 @@ pub struct EmbeddedStore {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("{QUEUE} requests are waiting for the disk already")]
-struct QueueFull;
-
-#[derive(Debug, thiserror::Error)]
 #[error("the store's thread has stopped")]
 struct Stopped;
 
@@ -127,7 +123,7 @@ impl EmbeddedStore {
             return Err(StoreError::unavailable(Stopped));
         };
         queue.try_send(request(answer)).map_err(|error| match error {
-            TrySendError::Full(_) => StoreError::unavailable(QueueFull),
+            TrySendError::Full(_) => StoreError::Overloaded,
             TrySendError::Disconnected(_) => StoreError::unavailable(Stopped),
         })?;
         answered.await.unwrap_or_else(|_| Err(StoreError::unavailable(Stopped)))

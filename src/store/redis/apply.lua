@@ -2,197 +2,321 @@
 -- because a script that fails halfway is not rolled back.
 --
 -- KEYS[1]   directory of the shard
--- KEYS[2]   set of exposed units
--- KEYS[3]   what the keys of the windows' event sets start with
--- KEYS[4..] rows
--- ARGV[1]   msgpack of {cells, events}:
---             cells   flat list of row, column: a cell is a counter of KEYS[3 + row]
---             events  list of {has_id, exposed_only, increments, if_unit_is_new}, the last two
---                     flat lists of cell, amount; a negative cell counts in units of 2^32
--- ARGV[2]   fingerprints of the events' units, 16 bytes each
--- ARGV[3]   fingerprints of the events' ids, 16 bytes each, 16 zero bytes where has_id is 0
--- ARGV[4]   length of a window in milliseconds
--- ARGV[5]   largest magnitude of a counter
+-- KEYS[2]   table of exposed units
+-- KEYS[3]   what the keys of the windows' tables of events start with
+-- KEYS[4]   what is remembered of the writer's last batch
+-- KEYS[5..] rows
+-- ARGV[1]   number of the batch: its writer counts up
+-- ARGV[2]   length of a window in milliseconds
+-- ARGV[3]   largest magnitude of a counter
+-- ARGV[4]   one digit per event: 1 it has an id, 2 it asks for an exposed unit, 3 both
+-- ARGV[5]   digests of the events' units, 8 bytes each
+-- ARGV[6]   digests of the events' ids, 8 bytes each, whatever where there is none
+-- ARGV[7]   cells: for each row the number of its cells (I4), then for each by column
+--             column I4, increments I2, amount i6 I4: what all events together add in any case
+-- ARGV[8]   parts: where in here the events' parts begin, from 1 (I4 each); a part is
+--             certain I2, conditional I2, and as many of: cell I4, amount i6 I4
+--           the certain ones are in the cells already, the conditional ones are not: they count
+--           when the unit is new. Cells are numbered from 1 through all rows.
 -- Reply     one byte per event: C counted, D duplicate, N not exposed
--- Errors    COUNTERFULL when a counter would go beyond ARGV[5]
+-- Errors    COUNTERFULL when a counter would go beyond ARGV[3]
+--           STALE when the writer has sent a later batch since
+--
+-- Optimism: nearly all events count, so their sum comes ready made, and only the parts of those
+-- that are refused are looked at, to be taken off again.
 --
 -- The keys of the windows follow from the time of the store and cannot be declared. They start
 -- with KEYS[3], hence lie in the slot of the declared keys, which is all that a cluster asks for.
 --
--- Numbers in Lua are doubles. An amount is below 2^32 in magnitude, in units of 1 or of 2^32, and
--- the two are summed apart: both sums are exact up to 2^21 increments in a batch.
+-- Numbers in Lua are doubles. A 64-bit integer is two of them, high * 2^32 + low; both halves stay
+-- far below 2^53, hence exact.
 
-local directory, units, windows = KEYS[1], KEYS[2], KEYS[3]
-local batch = cmsgpack.unpack(ARGV[1])
-local cells, events = batch[1], batch[2]
-local limit = tonumber(ARGV[5])
+local directory, units, windows, writer = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local number, limit, flags = tonumber(ARGV[1]), tonumber(ARGV[3]), ARGV[4]
+local HALF = 4294967296
 
--- unpack() is bound by the Lua stack, about 8,000 values.
-local CHUNK = 1000
+-- Digests in a table go 16 to a bucket; see below.
+local BUCKET = 16
+-- Touched columns of a row this close are read and written in one piece, with what is between.
+local GAP = 32
+-- A day: longer than anything that was sent can be on its way.
+local REMEMBERED = 86400000
+
+local last = redis.call('GET', writer)
+if last then
+  local last_number, answers = string.match(last, '^(%d+) (%u+)$')
+  last_number = tonumber(last_number)
+  if last_number == number then return answers end
+  if not last_number or last_number > number then
+    return redis.error_reply('STALE the writer has sent a later batch since')
+  end
+end
+
+-- Tables of digests -------------------------------------------------------------------------
+--
+-- A table is a hash: field n holds the number of digests, every other field is a bucket of
+-- 8-byte digests, one after the other. It is a linear hash table: it has a bucket for every 16
+-- digests, and whenever it gets another bucket, one bucket is split in two. So a digest costs
+-- the same number of bytes and steps in a small table and in a huge one, and whatever a batch
+-- looks up is one HMGET.
+
+local function read_table(key)
+  local count = tonumber(redis.call('HGET', key, 'n') or 0)
+  return {key = key, count = count, buckets = math.max(1, math.ceil(count / BUCKET)), there = {}}
+end
+
+local function power_below(buckets)
+  local power = 1
+  while 2 * power <= buckets do power = 2 * power end
+  return power
+end
+
+local function place(digest, buckets, power)
+  local bucket = struct.unpack('>I4', digest, 5) % (2 * power)
+  if bucket >= buckets then bucket = bucket - power end
+  return bucket
+end
+
+local function fetch(t, wanted)
+  local missing, listed = {}, {}
+  for _, bucket in ipairs(wanted) do
+    if not t.there[bucket] and not listed[bucket] then
+      listed[bucket] = true
+      missing[#missing + 1] = bucket
+    end
+  end
+  -- unpack() is bound by the Lua stack, about 8,000 values.
+  for first = 1, #missing, 1000 do
+    local final = math.min(first + 999, #missing)
+    local found = redis.call('HMGET', t.key, unpack(missing, first, final))
+    for offset, content in ipairs(found) do t.there[missing[first + offset - 1]] = content or '' end
+  end
+end
+
+local function holds(bucket, digest)
+  local at = string.find(bucket, digest, 1, true)
+  while at do
+    if at % 8 == 1 then return true end
+    at = string.find(bucket, digest, at + 1, true)
+  end
+  return false
+end
+
+local function mark_members(t, digests, marks)
+  if t.count == 0 then return end
+  local power, wanted = power_below(t.buckets), {}
+  for i, digest in ipairs(digests) do wanted[i] = place(digest, t.buckets, power) end
+  fetch(t, wanted)
+  for i, digest in ipairs(digests) do
+    if holds(t.there[wanted[i]], digest) then marks[digest] = true end
+  end
+end
+
+-- Reads all that an insertion will touch.
+local function prepare(t, digests)
+  local power, wanted = power_below(t.buckets), {}
+  for i, digest in ipairs(digests) do wanted[i] = place(digest, t.buckets, power) end
+  for bucket = t.buckets, math.ceil((t.count + #digests) / BUCKET) - 1 do
+    local parent = bucket - power_below(bucket)
+    if parent < t.buckets then wanted[#wanted + 1] = parent end
+  end
+  if t.count > 0 then fetch(t, wanted) end
+end
+
+local function insert(t, digests)
+  local power, changed = power_below(t.buckets), {}
+  for _, digest in ipairs(digests) do
+    t.count = t.count + 1
+    if t.count > BUCKET * t.buckets then
+      local new, parent = t.buckets, t.buckets - power
+      local stay, move = {}, {}
+      local content = t.there[parent] or ''
+      for first = 1, #content, 8 do
+        local moved = string.sub(content, first, first + 7)
+        local half = struct.unpack('>I4', moved, 5) % (2 * power) == new and move or stay
+        half[#half + 1] = moved
+      end
+      t.there[parent], t.there[new] = table.concat(stay), table.concat(move)
+      changed[parent], changed[new] = true, true
+      t.buckets = new + 1
+      if t.buckets == 2 * power then power = t.buckets end
+    end
+    local bucket = place(digest, t.buckets, power)
+    t.there[bucket] = (t.there[bucket] or '') .. digest
+    changed[bucket] = true
+  end
+  local call = {'HSET', t.key, 'n', t.count}
+  for bucket in pairs(changed) do
+    call[#call + 1] = bucket
+    call[#call + 1] = t.there[bucket]
+    if #call >= 1000 then
+      redis.call(unpack(call))
+      call = {'HSET', t.key, 'n', t.count}
+    end
+  end
+  redis.call(unpack(call))
+end
 
 -- Reads -------------------------------------------------------------------------------------
 
-local function slices(list)
-  local first = 1 - CHUNK
-  return function()
-    first = first + CHUNK
-    if first <= #list then return first, math.min(first + CHUNK - 1, #list) end
+local ids, unit_of, id_of = {}, {}, {}
+for position = 1, #flags do
+  unit_of[position] = string.sub(ARGV[5], 8 * position - 7, 8 * position)
+  if string.byte(flags, position) % 2 == 1 then
+    local id = string.sub(ARGV[6], 8 * position - 7, 8 * position)
+    id_of[position] = id
+    ids[#ids + 1] = id
   end
-end
-
-local function mark_members(key, candidates, marks)
-  for first, last in slices(candidates) do
-    local found = redis.call('SMISMEMBER', key, unpack(candidates, first, last))
-    for offset, is_member in ipairs(found) do
-      if is_member == 1 then marks[candidates[first + offset - 1]] = true end
-    end
-  end
-end
-
-local function window_key(number) return windows .. string.format('%.0f', number) end
-
-local function fingerprint(list, position)
-  return string.sub(list, 16 * position - 15, 16 * position)
 end
 
 local time = redis.call('TIME')
 local milliseconds = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local window = math.floor(milliseconds / tonumber(ARGV[4]))
+local window = math.floor(milliseconds / tonumber(ARGV[2]))
+local function window_key(offset) return windows .. string.format('%.0f', window + offset) end
 
-local ids = {}
-for position, event in ipairs(events) do
-  if event[1] == 1 then ids[#ids + 1] = fingerprint(ARGV[3], position) end
+local counted, events = {}, nil
+if #ids > 0 then
+  events = read_table(window_key(0))
+  mark_members(events, ids, counted)
+  mark_members(read_table(window_key(-1)), ids, counted)
+  -- The window after the current one matters when the clock was set back.
+  mark_members(read_table(window_key(1)), ids, counted)
 end
--- The window after the current one matters when the clock was set back.
-local counted = {}
-for number = window - 1, window + 1 do mark_members(window_key(number), ids, counted) end
-
-local unit_of = {}
-for position = 1, #events do unit_of[position] = fingerprint(ARGV[2], position) end
-local exposed = {}
-mark_members(units, unit_of, exposed)
+local exposed, exposures = {}, read_table(units)
+mark_members(exposures, unit_of, exposed)
 
 -- Decisions ---------------------------------------------------------------------------------
 
-local sums = {}
-local function add(increments)
-  for i = 1, #increments, 2 do
-    local cell = increments[i]
-    sums[cell] = (sums[cell] or 0) + increments[i + 1]
+-- What is added to the cells beside what comes ready made.
+local high_of, low_of, touches = {}, {}, {}
+
+local function add(position, conditional, sign)
+  local at = struct.unpack('>I4', ARGV[8], 4 * position - 3)
+  local certain, others
+  certain, others, at = struct.unpack('>I2I2', ARGV[8], at)
+  if conditional then at = at + 14 * certain end
+  for _ = 1, conditional and others or certain do
+    local cell, high, low
+    cell, high, low, at = struct.unpack('>I4i6I4', ARGV[8], at)
+    high_of[cell] = (high_of[cell] or 0) + sign * high
+    low_of[cell] = (low_of[cell] or 0) + sign * low
+    touches[cell] = (touches[cell] or 0) + sign
   end
 end
 
--- A product with 2^32 keeps the digits of the sum, hence is exact, too.
-local function low(cell) return sums[cell] or 0 end
-local function high(cell) return (sums[-cell] or 0) * 4294967296 end
-
 local answers, new_ids, new_units = {}, {}, {}
-for position, event in ipairs(events) do
-  local id = event[1] == 1 and fingerprint(ARGV[3], position)
-  local unit = unit_of[position]
+for position = 1, #flags do
+  local id, unit = id_of[position], unit_of[position]
   if id and counted[id] then
     answers[position] = 'D'
-  elseif event[2] == 1 and not exposed[unit] then
+    add(position, false, -1)
+  elseif not exposed[unit] and string.byte(flags, position) >= 50 then
     answers[position] = 'N'
+    add(position, false, -1)
   else
     answers[position] = 'C'
     if id then
       counted[id] = true
       new_ids[#new_ids + 1] = id
     end
-    add(event[3])
     if not exposed[unit] then
       exposed[unit] = true
       new_units[#new_units + 1] = unit
-      add(event[4])
+      add(position, true, 1)
     end
   end
 end
+answers = table.concat(answers)
 
 -- Checks ------------------------------------------------------------------------------------
 
--- The touched cells of each row.
-local touched, row_keys = {}, {}
-for cell = 1, #cells / 2 do
-  if sums[cell] or sums[-cell] then
-    local key = KEYS[3 + cells[2 * cell - 1]]
-    if not touched[key] then
-      touched[key] = {}
-      row_keys[#row_keys + 1] = key
+-- The pieces of rows as they are to be: {key, offset, bytes}.
+local pieces, row_keys = {}, {}
+local full = false
+
+local function renew(key, run)
+  local first, bytes = run[1], 8 * (run[#run - 2] - run[1] + 1)
+  local now = redis.call('GETRANGE', key, 8 * first, 8 * first + bytes - 1)
+  if #now < bytes then now = now .. string.rep('\0', bytes - #now) end
+  local parts, kept = {}, 1
+  for i = 1, #run, 3 do
+    local at = 8 * (run[i] - first) + 1
+    local high, low = struct.unpack('>i4I4', now, at)
+    low = low + run[i + 2]
+    local carry = math.floor(low / HALF)
+    low = low - carry * HALF
+    high = high + run[i + 1] + carry
+    -- Rounded to 1,024 at the limit; from there to 2^63 there are 2 * 10^16.
+    if math.abs(high * HALF + low) > limit then
+      full = true
+      return
     end
-    table.insert(touched[key], cell)
+    if kept < at then parts[#parts + 1] = string.sub(now, kept, at - 1) end
+    parts[#parts + 1] = struct.pack('>i4I4', high, low)
+    kept = at + 8
   end
+  pieces[#pieces + 1] = {key, 8 * first, table.concat(parts)}
 end
 
-local function column(cell) return '#' .. string.format('%.0f', cells[2 * cell]) end
-
--- Rounded to 1,024 at the limit; from there to 2^63 there are 2 * 10^16.
-for _, key in ipairs(row_keys) do
-  for first, last in slices(touched[key]) do
-    local call = {'BITFIELD', key}
-    for i = first, last do
-      call[#call + 1] = 'GET'
-      call[#call + 1] = 'i64'
-      call[#call + 1] = column(touched[key][i])
+local at, cell = 1, 0
+for row = 5, #KEYS do
+  local key, cells, run = KEYS[row], 0, nil
+  cells, at = struct.unpack('>I4', ARGV[7], at)
+  for _ = 1, cells do
+    local column, touched, high, low
+    column, touched, high, low, at = struct.unpack('>I4I2i6I4', ARGV[7], at)
+    cell = cell + 1
+    if touches[cell] then
+      touched = touched + touches[cell]
+      high, low = high + high_of[cell], low + low_of[cell]
     end
-    local now = redis.call(unpack(call))
-    for offset, counter in ipairs(now) do
-      local cell = touched[key][first + offset - 1]
-      if math.abs(counter + low(cell) + high(cell)) > limit then
-        return redis.error_reply('COUNTERFULL a counter would go beyond its limit')
+    if touched > 0 then
+      if run and column - run[#run - 2] > GAP then
+        renew(key, run)
+        run = nil
+      elseif not run then
+        row_keys[#row_keys + 1] = key
       end
+      run = run or {}
+      local n = #run
+      run[n + 1], run[n + 2], run[n + 3] = column, high, low
     end
   end
+  if run then renew(key, run) end
 end
+if full then return redis.error_reply('COUNTERFULL a counter would go beyond its limit') end
 
-local known_keys = {}
-local new_keys, candidates = {}, {units, window_key(window)}
-for _, key in ipairs(row_keys) do candidates[#candidates + 1] = key end
-mark_members(directory, candidates, known_keys)
-local function enter(key) if not known_keys[key] then new_keys[#new_keys + 1] = key end end
-if #new_units > 0 then enter(units) end
-if #new_ids > 0 then enter(window_key(window)) end
-for _, key in ipairs(row_keys) do enter(key) end
+if #new_ids > 0 then prepare(events, new_ids) end
+if #new_units > 0 then prepare(exposures, new_units) end
+
+local written = {writer}
+if #new_ids > 0 then written[#written + 1] = events.key end
+if #new_units > 0 then written[#written + 1] = units end
+for _, key in ipairs(row_keys) do written[#written + 1] = key end
+local new_keys = {}
+for first = 1, #written, 1000 do
+  local final = math.min(first + 999, #written)
+  local known = redis.call('SMISMEMBER', directory, unpack(written, first, final))
+  for offset, is_known in ipairs(known) do
+    if is_known == 0 then new_keys[#new_keys + 1] = written[first + offset - 1] end
+  end
+end
 
 -- Writes ------------------------------------------------------------------------------------
 
 -- Nothing below can fail: every type has been read above, and Redis decides whether there is
 -- memory, a disk and a right to write before the first write of a script.
 
-local function add_members(key, members)
-  for first, last in slices(members) do
-    redis.call('SADD', key, unpack(members, first, last))
-  end
+for first = 1, #new_keys, 1000 do
+  redis.call('SADD', directory, unpack(new_keys, first, math.min(first + 999, #new_keys)))
 end
-
-add_members(directory, new_keys)
-add_members(units, new_units)
+if #new_units > 0 then insert(exposures, new_units) end
 if #new_ids > 0 then
-  add_members(window_key(window), new_ids)
+  insert(events, new_ids)
   -- From the last event of the window on, for a whole window: two from its beginning.
-  redis.call('PEXPIRE', window_key(window), 2 * tonumber(ARGV[4]))
+  redis.call('PEXPIRE', events.key, 2 * tonumber(ARGV[2]))
 end
--- The low part first: it is below 2^53 and cannot leave 64 bits by itself.
-local function increase(key, part, counters)
-  for first, last in slices(counters) do
-    local call = {'BITFIELD', key, 'OVERFLOW', 'FAIL'}
-    for i = first, last do
-      call[#call + 1] = 'INCRBY'
-      call[#call + 1] = 'i64'
-      call[#call + 1] = column(counters[i])
-      call[#call + 1] = string.format('%.0f', part(counters[i]))
-    end
-    redis.call(unpack(call))
-  end
-end
+for _, piece in ipairs(pieces) do redis.call('SETRANGE', piece[1], piece[2], piece[3]) end
+redis.call('SET', writer, ARGV[1] .. ' ' .. answers, 'PX', REMEMBERED)
 
-for _, key in ipairs(row_keys) do
-  local large = {}
-  for _, cell in ipairs(touched[key]) do
-    if sums[-cell] then large[#large + 1] = cell end
-  end
-  increase(key, low, touched[key])
-  increase(key, high, large)
-end
-
-return table.concat(answers)
+return answers

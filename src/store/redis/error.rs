@@ -22,6 +22,32 @@ pub(super) fn classify(error: RedisError) -> StoreError {
     }
 }
 
+/// A call without an answer, or with one that is an error.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) error: StoreError,
+    /// Redis may have done what it was asked: the connection or the time ended after sending.
+    pub(super) may_have_arrived: bool,
+}
+
+impl Failed {
+    /// Redis said what it did.
+    pub(super) fn known(error: StoreError) -> Self {
+        Self { error, may_have_arrived: false }
+    }
+
+    pub(super) fn unknown(error: StoreError) -> Self {
+        Self { error, may_have_arrived: true }
+    }
+}
+
+impl From<RedisError> for Failed {
+    fn from(error: RedisError) -> Self {
+        let may_have_arrived = error.is_io_error() && !error.is_connection_refusal();
+        Self { error: classify(error), may_have_arrived }
+    }
+}
+
 /// The address without the password, for logs.
 pub(super) fn redact(url: &str) -> String {
     let (address, query) = match url.split_once('?') {

@@ -5,8 +5,9 @@
 //! | `{P:E:I:S}:directory` | set | every other key of the shard |
 //! | `{P:E:I:S}:row:NAME` | string | a row: big-endian 64-bit integers, `BITFIELD ... i64 #column` |
 //! | `{P:E:I:S}:notes` | hash | slot -> stamp (big-endian 64 bits) and bytes |
-//! | `{P:E:I:S}:units` | set | fingerprints of exposed units |
-//! | `{P:E:I:S}:events:WINDOW` | set | fingerprints of events counted in that window; expires |
+//! | `{P:E:I:S}:units` | hash | digests of exposed units, in a table |
+//! | `{P:E:I:S}:events:WINDOW` | hash | digests of events counted in that window; expires |
+//! | `{P:E:I:S}:writer:NAME` | string | number and answers of the writer's last batch; expires |
 //! | `{P:catalog}:experiments` | hash | experiment id -> revision and record |
 //! | `{P:catalog}:removals` | hash | experiment id -> shards whose data is being deleted |
 //! | `{P:catalog}:version` | string | a number, raised by every change of a record |
@@ -17,6 +18,13 @@
 //! shard share one tag, so that one script may touch them all; different shards have different
 //! tags, so that a hot experiment spreads over the cluster. The directory makes `KEYS` and `SCAN`
 //! superfluous: reading and deleting a shard cost what the shard holds, not what Redis holds.
+//!
+//! A *digest* is 64 of a fingerprint's 128 bits: among `n` units or events that a shard remembers,
+//! a new one is taken for a known one with odds of `n / 2^64`. Of 10^9 remembered at once, that
+//! happens to one in 18 billion. A *table* is a linear hash table in one Redis hash; `apply.lua`
+//! says how. It grows by splitting one bucket at a time, so there is no size at which it gets
+//! worse; but one key is one piece, which a cluster moves at once: beyond some 10^7 digests in a
+//! shard (130 MB), use more shards.
 //!
 //! No tag equals another: ids hold no `:`, so a tag read from its end gives shard, iteration,
 //! experiment and prefix again, and `catalog` is no number.
@@ -83,6 +91,10 @@ impl ShardKeys {
     /// alone knows the time of the store.
     pub(super) fn events(&self) -> String {
         format!("{}:events:", self.tag)
+    }
+
+    pub(super) fn writer(&self, name: &str) -> String {
+        format!("{}:writer:{name}", self.tag)
     }
 
     pub(super) fn row(&self, name: &str) -> String {

@@ -1,13 +1,14 @@
 //! What only the embedded store has: a directory, a lock on it, checkpoints and a log.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
 use fjall::{Database, KeyspaceCreateOptions, PersistMode};
-use tiebreak::domain::experiment::Revision;
+use tiebreak::domain::experiment::{Revision, Timestamp};
 use tiebreak::store::Applied::{Counted, Duplicate};
-use tiebreak::store::embedded::EmbeddedStore;
+use tiebreak::store::embedded::{Clock, EmbeddedStore, Options};
 use tiebreak::store::{Rows, Store, StoreError};
 
 use crate::support::events::{at_revision, event_with_id, experiment, rows, shard};
@@ -216,19 +217,55 @@ fn copy_directory(from: &Path, to: &Path) {
 
 /// Dropping the store waits for what is in its queue.
 #[tokio::test]
-async fn dropping_the_store_finishes_what_was_handed_over() {
+async fn what_was_given_up_is_counted_whole_or_not_at_all() {
     let home = Home::new(Kind::Embedded).await;
     let (store, shard) = (home.open_embedded(), shard("x", 1, 0));
-    for id in 0..50 {
+    let events: Vec<_> = (0..50).map(|id| event_with_id(id, id)).collect();
+    for event in &events {
         // Polled once, so handed over, and given up before the answer.
-        let event = [event_with_id(id, id)];
-        let mut apply = std::pin::pin!(store.apply(&shard, &event));
+        let mut apply = std::pin::pin!(store.apply(&shard, std::slice::from_ref(event)));
         std::future::poll_fn(|context| {
             let _ = apply.as_mut().poll(context);
-            std::task::Poll::Ready(())
+            Poll::Ready(())
         })
         .await;
     }
     drop(store);
-    assert_eq!(home.open_embedded().rows(&shard).await.unwrap()["n/v/m"], [50]);
+    let store = home.open_embedded();
+    let before = store.rows(&shard).await.unwrap().get("n/v/m").map_or(0, |row| row[0]);
+    let answers = store.apply(&shard, &events).await.unwrap();
+    let known = answers.iter().filter(|answer| **answer == Duplicate).count();
+    assert_eq!(i64::try_from(known).unwrap(), before);
+    assert_eq!(store.rows(&shard).await.unwrap()["n/v/m"], [50]);
+}
+
+/// The clock is read before a group is decided, so a clock that waits holds the committer.
+#[tokio::test]
+async fn a_full_queue_refuses_at_once_and_who_leaves_is_not_counted() {
+    let home = Home::new(Kind::Memory).await;
+    let (closed, gate) = std::sync::mpsc::channel::<()>();
+    let gate = Mutex::new(gate);
+    let clock = Clock::new(move || {
+        let _opened = gate.lock().unwrap().recv();
+        Timestamp(1_000_000_000_000)
+    });
+    let store = EmbeddedStore::in_memory(Options { clock, ..home.embedded_options() }).unwrap();
+    let shard = shard("x", 1, 0);
+    let event = [event_with_id(1, 1)];
+    let mut waiting = Vec::new();
+    let refused = loop {
+        let mut call = store.apply(&shard, &event);
+        match std::future::poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await {
+            Poll::Ready(answer) => break answer,
+            Poll::Pending => waiting.push(call),
+        }
+    };
+    assert!(matches!(refused, Err(StoreError::Overloaded)), "{refused:?}");
+    assert!(waiting.len() >= 1_000, "{}", waiting.len());
+    drop(waiting);
+    drop(closed);
+    while matches!(store.raise(&shard, &rows([("m/v", &[1])])).await, Err(StoreError::Overloaded)) {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(store.rows(&shard).await.unwrap().keys().collect::<Vec<_>>(), ["m/v"]);
 }

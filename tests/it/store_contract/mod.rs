@@ -10,3 +10,5 @@ mod order;
 mod reading;
 mod records;
 mod redis;
+mod resend;
+mod together;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use redis::cmd;
+use tiebreak::domain::counter::Event;
 use tiebreak::store::Applied::{Counted, Duplicate};
 use tiebreak::store::redis::{Options, RedisStore};
 use tiebreak::store::{Rows, Store, StoreError};
@@ -54,7 +55,7 @@ async fn every_key_is_in_the_directory_of_its_shard() {
     let mut keys = home.redis_keys().await;
     keys.sort();
     assert_eq!(listed, keys);
-    assert_eq!(keys.len(), 5, "directory, events of one window, units, two rows: {keys:?}");
+    assert_eq!(keys.len(), 6, "directory, one window, units, a writer, two rows: {keys:?}");
     assert!(keys.iter().all(|key| key.starts_with("{tiebreak:x:1:0}:")), "{keys:?}");
     let events = keys.iter().find(|key| key.contains(":events:")).unwrap();
     let left: u64 = cmd("TTL").arg(events).query_async(&mut connection).await.unwrap();
@@ -62,13 +63,67 @@ async fn every_key_is_in_the_directory_of_its_shard() {
 }
 
 #[tokio::test]
-async fn a_lost_script_is_sent_again() {
+async fn a_lost_function_is_loaded_again() {
     let (home, mut connection) = home().await;
     let (store, shard) = (home.open().await, shard("x", 1, 0));
     for id in 0..3 {
         assert_eq!(store.apply(&shard, &[event_with_id(1, id)]).await.unwrap(), [Counted]);
-        cmd("SCRIPT").arg("FLUSH").exec_async(&mut connection).await.unwrap();
+        if cmd("FUNCTION").arg("FLUSH").exec_async(&mut connection).await.is_err() {
+            return; // Before Redis 7.0 there are none.
+        }
+        let scripts: String = cmd("INFO").arg("memory").query_async(&mut connection).await.unwrap();
+        assert!(scripts.contains("number_of_cached_scripts:0"), "functions were not used");
     }
+}
+
+/// As before Redis 7.0, or where an administrator keeps functions for himself.
+#[tokio::test]
+async fn without_functions_scripts_do_and_are_sent_again() {
+    let (mut home, mut connection) = home().await;
+    for right in ["-function", "-fcall"] {
+        let mut user = cmd("ACL");
+        user.arg("SETUSER").arg("default").arg("+@all").arg(right);
+        user.exec_async(&mut connection).await.unwrap();
+        home.prefix = right.to_owned();
+        let (store, shard) = (home.open().await, shard("x", 1, 0));
+        for id in 0..3 {
+            assert_eq!(store.apply(&shard, &[event_with_id(1, id)]).await.unwrap(), [Counted]);
+            assert_eq!(store.apply(&shard, &[event_with_id(1, id)]).await.unwrap(), [Duplicate]);
+            cmd("SCRIPT").arg("FLUSH").exec_async(&mut connection).await.unwrap();
+        }
+        store.raise(&shard, &rows([("m/v", &[1])])).await.unwrap();
+        store.put(&at_revision(&experiment("x", 1), 1), None).await.unwrap();
+    }
+}
+
+/// The tables of digests grow bucket by bucket: at every size everything is found again, and
+/// nothing else.
+#[tokio::test]
+async fn digests_are_found_again_at_every_size_and_take_little_memory() {
+    let (home, mut connection) = home().await;
+    let (store, shard) = (home.open().await, shard("x", 1, 0));
+    let bare = |n: u64| {
+        // As a real fingerprint, uniform.
+        let id = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Event { increments: vec![], if_unit_is_new: vec![], ..event_with_id(1, id) }
+    };
+    let mut used = async || {
+        let info: String = cmd("INFO").arg("memory").query_async(&mut connection).await.unwrap();
+        let line = info.lines().find_map(|line| line.strip_prefix("used_memory_dataset:"));
+        line.unwrap().parse::<u64>().unwrap()
+    };
+    store.apply(&shard, &[event(0)]).await.unwrap();
+    let empty = used().await;
+    let mut known = 0;
+    for step in [1, 15, 16, 17, 31, 100, 300, 1_000, 3_000, 20_000] {
+        let new: Vec<Event> = (known..known + step).map(bare).collect();
+        assert!(store.apply(&shard, &new).await.unwrap().iter().all(|a| *a == Counted));
+        known += step;
+        let all: Vec<Event> = (0..known).map(bare).collect();
+        assert!(store.apply(&shard, &all).await.unwrap().iter().all(|a| *a == Duplicate));
+    }
+    let each = (used().await - empty) / known;
+    assert!(each <= 20, "{each} bytes for each of {known} ids");
 }
 
 #[tokio::test]

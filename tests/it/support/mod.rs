@@ -1,6 +1,7 @@
 //! What several tests share: places for stores, experiments and events to fill them with.
 
 pub(crate) mod events;
+pub(crate) mod proxy;
 pub(crate) mod redis;
 pub(crate) mod server;
 pub(crate) mod wire;
@@ -13,7 +14,7 @@ use tempfile::TempDir;
 use tiebreak::domain::experiment::Timestamp;
 use tiebreak::store::Store;
 use tiebreak::store::embedded::{self, Clock, EmbeddedStore};
-use tiebreak::store::redis::{self as redis_store, RedisStore};
+use tiebreak::store::redis::{self as redis_store, QueueLimits, RedisStore};
 
 use self::redis::{Persistence, RedisServer};
 
@@ -89,6 +90,7 @@ pub(crate) struct Home {
     pub(crate) prefix: String,
     pub(crate) window: Duration,
     pub(crate) log_limit: u64,
+    pub(crate) queue: QueueLimits,
     kind: Kind,
     /// Nanoseconds that the test clock has advanced; Redis has a clock of its own.
     clock: Arc<AtomicI64>,
@@ -107,6 +109,7 @@ impl Home {
             prefix: "tiebreak".to_owned(),
             window: Duration::from_secs(7 * 24 * 60 * 60),
             log_limit: 8 << 20,
+            queue: QueueLimits::default(),
             kind,
             clock: Arc::new(AtomicI64::new(0)),
             started: Instant::now(),
@@ -139,6 +142,7 @@ impl Home {
             prefix: self.prefix.clone().try_into().unwrap(),
             dedup_window: self.window,
             timeout: Duration::from_secs(10), // The machine may be busy; nobody waits for it.
+            queue: self.queue,
         };
         RedisStore::connect(&url, options).await.unwrap()
     }

@@ -88,7 +88,8 @@ impl RedisServer {
         redis::cmd("PING").exec_async(&mut connection).await.is_ok()
     }
 
-    fn socket(&self) -> PathBuf {
+    /// The socket that it listens on.
+    pub(crate) fn socket(&self) -> PathBuf {
         self.directory.path().join("redis.sock")
     }
 }

@@ -73,10 +73,10 @@ pub(crate) const ROOMS: &[Room] = &[
         rooms: &[all("domain"), all("stats")],
         crates: Crates::Only(&[
             "async_trait",
-            "fjall",     // The embedded engine; confined below.
-            "postcard",  // The stored form of rows and sets.
-            "redis",     // Confined below.
-            "rmp_serde", // What a batch looks like to the Lua script (cmsgpack).
+            "fjall",    // The embedded engine; confined below.
+            "postcard", // The stored form of rows and sets.
+            "rand",     // The name of a writer, which nobody else may ever have.
+            "redis",    // Confined below.
             "serde",
             "serde_json", // The stored form of an experiment.
             "thiserror",

@@ -1,0 +1,144 @@
+//! The connection to Redis: one call, one answer within the time that is given to it.
+
+use std::fmt;
+use std::time::Duration;
+
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{Client, FromRedisValue, Pipeline};
+
+use crate::domain::counter::ShardKey;
+use crate::domain::experiment::{Experiment, Revision};
+use crate::domain::id::ExperimentId;
+use crate::store::redis::batch::Batch;
+use crate::store::redis::error::{Failed, classify, redact};
+use crate::store::redis::keys::{CatalogKeys, ShardKeys};
+use crate::store::redis::procedures::{Changed, Procedures};
+use crate::store::{Applied, Note, Rows, StoreError};
+
+/// A connection that comes back when it is lost.
+pub(super) struct Link {
+    address: String,
+    connection: ConnectionManager,
+    procedures: Procedures,
+    timeout: Duration,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("Redis at {address} did not answer within {timeout:?}")]
+struct NoAnswer {
+    address: String,
+    timeout: Duration,
+}
+
+impl Link {
+    pub(super) async fn connect(url: &str, timeout: Duration) -> Result<Self, StoreError> {
+        let client = Client::open(url).map_err(StoreError::unavailable)?;
+        // One attempt at a time: the next call makes the next, and no caller waits for a row
+        // of them.
+        let config = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(timeout))
+            .set_response_timeout(Some(timeout))
+            .set_number_of_retries(0);
+        let connection = ConnectionManager::new_with_config(client, config)
+            .await
+            .map_err(StoreError::unavailable)?;
+        Ok(Self { address: redact(url), connection, procedures: Procedures::new(), timeout })
+    }
+
+    /// Bounds the wait as a whole; the driver's timeouts do not cover a connection being made.
+    async fn answer<T>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        tokio::time::timeout(self.timeout, call).await.unwrap_or_else(|_| Err(self.no_answer()))
+    }
+
+    fn no_answer(&self) -> StoreError {
+        let (address, timeout) = (self.address.clone(), self.timeout);
+        StoreError::unavailable(NoAnswer { address, timeout })
+    }
+
+    pub(super) async fn query<T: FromRedisValue>(
+        &self,
+        commands: &Pipeline,
+    ) -> Result<T, StoreError> {
+        let mut connection = self.connection.clone();
+        let call = commands.query_async(&mut connection);
+        self.answer(async { call.await.map_err(classify) }).await
+    }
+
+    /// Sends a batch, numbered by its writer.
+    pub(super) async fn apply(
+        &self,
+        keys: &ShardKeys,
+        writer: &str,
+        number: u64,
+        batch: &Batch<'_>,
+        window_milliseconds: u64,
+    ) -> Result<Vec<Applied>, Failed> {
+        let mut connection = self.connection.clone();
+        let call = self.procedures.apply(
+            &mut connection,
+            keys,
+            writer,
+            number,
+            batch,
+            window_milliseconds,
+        );
+        let answer = tokio::time::timeout(self.timeout, call).await;
+        answer.unwrap_or_else(|_| Err(Failed::unknown(self.no_answer())))
+    }
+
+    pub(super) async fn raise(&self, keys: &ShardKeys, rows: &Rows) -> Result<(), StoreError> {
+        let mut connection = self.connection.clone();
+        self.answer(self.procedures.raise(&mut connection, keys, rows)).await
+    }
+
+    pub(super) async fn rows(
+        &self,
+        keys: &ShardKeys,
+    ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let mut connection = self.connection.clone();
+        self.answer(self.procedures.rows(&mut connection, keys)).await
+    }
+
+    pub(super) async fn note(
+        &self,
+        keys: &ShardKeys,
+        slot: u32,
+        note: &Note,
+    ) -> Result<bool, StoreError> {
+        let mut connection = self.connection.clone();
+        self.answer(self.procedures.note(&mut connection, keys, slot, note)).await
+    }
+
+    pub(super) async fn put(
+        &self,
+        catalog: &CatalogKeys,
+        experiment: &Experiment,
+        expected: Option<Revision>,
+    ) -> Result<Changed, StoreError> {
+        let mut connection = self.connection.clone();
+        self.answer(self.procedures.put(&mut connection, catalog, experiment, expected)).await
+    }
+
+    pub(super) async fn remove(
+        &self,
+        catalog: &CatalogKeys,
+        id: &ExperimentId,
+        expected: Revision,
+        shards: &[ShardKey],
+    ) -> Result<Changed, StoreError> {
+        let mut connection = self.connection.clone();
+        let call = self.procedures.remove(&mut connection, catalog, id, expected, shards);
+        self.answer(call).await
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Link");
+        shown.field("address", &self.address).field("timeout", &self.timeout);
+        shown.finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,284 @@
+//! The procedures that run inside Redis, and what they answer. Each says at its top what it takes.
+//!
+//! They run there because each decides on what it reads: `apply` counts an event only if its id
+//! is new, `raise` and `note` write only what is larger or later, `rows` reads all rows at one
+//! point in time, `put` and `remove` write only over the revision
+//! that the caller has seen. With plain commands another client could come in between, and MULTI
+//! cannot read.
+//!
+//! Since Redis 7.0 they are functions of one library: kept with the data, so that replicas and a
+//! restarted server know them. Where there are no functions, or no right to load them, they are
+//! scripts, sent again whenever Redis has forgotten them. The library and its functions have the
+//! digest of their source in the name. So two releases run side by side and neither replaces what
+//! the other calls; what an old release leaves behind is a few kilobytes (`FUNCTION DELETE`).
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use redis::aio::ConnectionManager;
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, Script, ServerErrorKind, cmd};
+
+use crate::domain::counter::ShardKey;
+use crate::domain::experiment::{Experiment, Revision};
+use crate::domain::id::ExperimentId;
+use crate::store::redis::batch::Batch;
+use crate::store::redis::codec;
+use crate::store::redis::error::{Failed, classify};
+use crate::store::redis::keys::{self, CatalogKeys, ShardKeys};
+use crate::store::{Applied, COUNTER_LIMIT, Note, Rows, StoreError};
+
+/// Name, source, and what it does not do: a function that says that it only reads is let through
+/// where memory is full.
+type Source = (&'static str, &'static str, &'static str);
+
+const APPLY: Source = ("apply", include_str!("apply.lua"), "");
+const RAISE: Source = ("raise", include_str!("raise.lua"), "");
+const ROWS: Source = ("rows", include_str!("rows.lua"), "'no-writes'");
+const NOTE: Source = ("note", include_str!("note.lua"), "");
+const PUT: Source = ("put", include_str!("put.lua"), "");
+const REMOVE: Source = ("remove", include_str!("remove.lua"), "");
+
+const ALL: [Source; 6] = [APPLY, RAISE, ROWS, NOTE, PUT, REMOVE];
+
+/// The procedures, digested once.
+pub(super) struct Procedures {
+    library: String,
+    /// Whether this Redis takes functions, as far as is known.
+    functions: AtomicBool,
+    apply: Procedure,
+    raise: Procedure,
+    rows: Procedure,
+    note: Procedure,
+    put: Procedure,
+    remove: Procedure,
+}
+
+struct Procedure {
+    function: String,
+    script: Script,
+}
+
+/// What became of a change to a record.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Changed {
+    Done,
+    /// The record is at this revision, `None` when there is none.
+    Conflict(Option<Revision>),
+    /// These shards of an earlier experiment of that name must be deleted first.
+    Removing(Vec<ShardKey>),
+}
+
+impl Procedures {
+    pub(super) fn new() -> Self {
+        let sources = ALL.map(|(_, source, _)| source).concat();
+        let version: String = Script::new(&sources).get_hash().chars().take(12).collect();
+        let function = |name: &str| format!("tiebreak_{version}_{name}");
+        let procedure = |(name, source, _): Source| Procedure {
+            function: function(name),
+            script: Script::new(source),
+        };
+        let registered = |(name, source, flags): Source| {
+            let name = function(name);
+            format!(
+                "redis.register_function{{function_name = '{name}', flags = {{{flags}}}, \
+                 callback = function(KEYS, ARGV)\n{source}\nend}}\n"
+            )
+        };
+        let functions = ALL.map(registered).concat();
+        Self {
+            library: format!("#!lua name=tiebreak_{version}\n{functions}"),
+            functions: AtomicBool::new(true),
+            apply: procedure(APPLY),
+            raise: procedure(RAISE),
+            rows: procedure(ROWS),
+            note: procedure(NOTE),
+            put: procedure(PUT),
+            remove: procedure(REMOVE),
+        }
+    }
+
+    pub(super) async fn apply(
+        &self,
+        connection: &mut ConnectionManager,
+        shard: &ShardKeys,
+        writer: &str,
+        number: u64,
+        batch: &Batch<'_>,
+        window_milliseconds: u64,
+    ) -> Result<Vec<Applied>, Failed> {
+        let reply: Vec<u8> = self
+            .call(connection, &self.apply, |call| {
+                call.arg(4 + batch.rows.len());
+                call.arg(shard.directory()).arg(shard.units()).arg(shard.events());
+                call.arg(shard.writer(writer));
+                for row in &batch.rows {
+                    call.arg(shard.row(row));
+                }
+                call.arg(number).arg(window_milliseconds).arg(COUNTER_LIMIT);
+                call.arg(&batch.flags).arg(&batch.units).arg(&batch.ids);
+                call.arg(&batch.cells).arg(&batch.parts);
+            })
+            .await
+            .map_err(Failed::from)?;
+        codec::answers(&reply, batch.len()).map_err(Failed::known)
+    }
+
+    pub(super) async fn raise(
+        &self,
+        connection: &mut ConnectionManager,
+        shard: &ShardKeys,
+        rows: &Rows,
+    ) -> Result<(), StoreError> {
+        let raised = self.call(connection, &self.raise, |call| {
+            call.arg(1 + rows.len()).arg(shard.directory());
+            for name in rows.keys() {
+                call.arg(shard.row(name));
+            }
+            for values in rows.values() {
+                call.arg(codec::columns(values));
+            }
+        });
+        raised.await.map_err(classify)
+    }
+
+    /// Keys of rows and what is there.
+    pub(super) async fn rows(
+        &self,
+        connection: &mut ConnectionManager,
+        shard: &ShardKeys,
+    ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let rows = self.call(connection, &self.rows, |call| {
+            call.arg(1).arg(shard.directory()).arg(shard.row(""));
+        });
+        rows.await.map_err(classify)
+    }
+
+    /// Whether the note was kept.
+    pub(super) async fn note(
+        &self,
+        connection: &mut ConnectionManager,
+        shard: &ShardKeys,
+        slot: u32,
+        note: &Note,
+    ) -> Result<bool, StoreError> {
+        let kept = self.call(connection, &self.note, |call| {
+            call.arg(2).arg(shard.directory()).arg(shard.notes());
+            call.arg(slot).arg(note.to_stored());
+        });
+        kept.await.map_err(classify)
+    }
+
+    pub(super) async fn put(
+        &self,
+        connection: &mut ConnectionManager,
+        catalog: &CatalogKeys,
+        experiment: &Experiment,
+        expected: Option<Revision>,
+    ) -> Result<Changed, StoreError> {
+        let (id, record) = (experiment.id(), codec::record(experiment)?);
+        let expected = expected.map(|revision| revision.0.to_string()).unwrap_or_default();
+        let reply = self.call(connection, &self.put, |call| {
+            name_catalog(call, catalog);
+            call.arg(id.as_str()).arg(&expected).arg(&record).arg(&catalog.changes);
+        });
+        changed(id, &reply.await.map_err(classify)?)
+    }
+
+    pub(super) async fn remove(
+        &self,
+        connection: &mut ConnectionManager,
+        catalog: &CatalogKeys,
+        id: &ExperimentId,
+        expected: Revision,
+        shards: &[ShardKey],
+    ) -> Result<Changed, StoreError> {
+        let reply = self.call(connection, &self.remove, |call| {
+            name_catalog(call, catalog);
+            call.arg(id.as_str()).arg(expected.0).arg(keys::write_shards(id, shards));
+            call.arg(&catalog.changes);
+        });
+        changed(id, &reply.await.map_err(classify)?)
+    }
+
+    /// Calls a procedure, and once more after making it known where it is not. `arguments` adds
+    /// the number of keys, the keys and the arguments.
+    async fn call<T: FromRedisValue>(
+        &self,
+        connection: &mut ConnectionManager,
+        procedure: &Procedure,
+        arguments: impl Fn(&mut Cmd),
+    ) -> Result<T, RedisError> {
+        let command = || {
+            let mut command = if self.functions.load(Ordering::Relaxed) {
+                cmd("FCALL").arg(&procedure.function).to_owned()
+            } else {
+                cmd("EVALSHA").arg(procedure.script.get_hash()).to_owned()
+            };
+            arguments(&mut command);
+            command
+        };
+        match command().query_async(connection).await {
+            Err(error) if is_refusal(&error) && self.functions.load(Ordering::Relaxed) => {
+                self.functions.store(false, Ordering::Relaxed);
+                self.make_known(connection, procedure).await?;
+                command().query_async(connection).await
+            }
+            Err(error) if is_unknown(&error) => {
+                self.make_known(connection, procedure).await?;
+                command().query_async(connection).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn make_known(
+        &self,
+        connection: &mut ConnectionManager,
+        procedure: &Procedure,
+    ) -> Result<(), RedisError> {
+        if self.functions.load(Ordering::Relaxed) {
+            let mut load = cmd("FUNCTION");
+            load.arg("LOAD").arg(&self.library);
+            match load.exec_async(connection).await {
+                Ok(()) => return Ok(()),
+                // Another replica of the service was faster.
+                Err(error) if error.to_string().contains("already exists") => return Ok(()),
+                Err(error) if is_refusal(&error) => self.functions.store(false, Ordering::Relaxed),
+                Err(error) => return Err(error),
+            }
+        }
+        procedure.script.load_async(connection).await.map(drop)
+    }
+}
+
+/// Whether Redis does not know the function or the script.
+fn is_unknown(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
+        || error.to_string().contains("Function not found")
+}
+
+/// Whether Redis knows no functions, which it does from 7.0 on, or lets this user have none.
+fn is_refusal(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
+        || error.to_string().contains("unknown command")
+}
+
+fn name_catalog(call: &mut Cmd, catalog: &CatalogKeys) {
+    call.arg(3).arg(&catalog.experiments).arg(&catalog.removals).arg(&catalog.version);
+}
+
+fn changed(id: &ExperimentId, reply: &(String, String)) -> Result<Changed, StoreError> {
+    let (verdict, detail) = (reply.0.as_str(), reply.1.as_str());
+    let unreadable = || StoreError::Corrupt(format!("the reply {verdict:?} {detail:?}"));
+    match (verdict, detail) {
+        ("OK", _) => Ok(Changed::Done),
+        ("CONFLICT", "") => Ok(Changed::Conflict(None)),
+        ("CONFLICT", revision) => {
+            let revision = revision.parse().map_err(|_| unreadable())?;
+            Ok(Changed::Conflict(Some(Revision(revision))))
+        }
+        ("REMOVING", shards) => {
+            keys::read_shards(id, shards).map(Changed::Removing).ok_or_else(unreadable)
+        }
+        _ => Err(unreadable()),
+    }
+}
