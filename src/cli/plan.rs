@@ -203,6 +203,9 @@ fn told(answer: &PlanSampleSizeResponse, options: &Options) -> String {
         let days = (duration.seconds + 86_399) / 86_400;
         let _ = writeln!(text, "  about {} at that pace", figures::counted(days, "day"));
     }
+    for warning in &answer.warnings {
+        let _ = writeln!(text, "  ! {warning}");
+    }
     text
 }
 
@@ -272,6 +275,7 @@ mod tests {
             achieved_power: 0.8003,
             design_effect: 1.0,
             expected_duration: None,
+            warnings: Vec::new(),
         };
         let options = options("plan --baseline 0.75 --effect 0.05").unwrap();
         assert_eq!(

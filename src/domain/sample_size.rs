@@ -11,6 +11,7 @@
 use crate::domain::experiment::Method;
 use crate::domain::violation::Violations;
 use crate::stats::Undefined;
+use crate::stats::distribution::{normal_cdf, normal_isf};
 use crate::stats::power::{self, Requirement};
 use crate::stats::sequential;
 use crate::stats::tail::Alternative;
@@ -78,6 +79,8 @@ pub struct Design {
     variance_inflation: f64,
     daily_units: Option<f64>,
     method: Method,
+    /// The treatment's variance over control's.
+    variance_ratio: f64,
 }
 
 /// What a design needs.
@@ -97,7 +100,13 @@ pub struct SampleSizePlan {
     pub design_effect: f64,
     /// How long the units take to arrive, in days.
     pub days: Option<f64>,
+    /// The power that the treatment's own variance leaves, where that is notably less: Cohen's d
+    /// of a rate takes the baseline's for both arms.
+    pub power_of_rates: Option<f64>,
 }
+
+/// A loss of power worth a warning.
+const NOTABLE: f64 = 0.02;
 
 const LARGEST_TOTAL: u64 = i64::MAX as u64;
 
@@ -146,6 +155,7 @@ impl DesignDraft {
                 variance_inflation: 1.0 + (outcomes - 1.0) * icc,
                 daily_units: self.daily_units,
                 method: self.method.unwrap_or(Method::FixedHorizon),
+                variance_ratio: self.variance_ratio(),
             }),
             (_, requirement) => {
                 if bad.is_empty() {
@@ -201,6 +211,22 @@ impl DesignDraft {
     }
 }
 
+impl DesignDraft {
+    /// `p_t (1 - p_t) / (p_c (1 - p_c))` of rates; 1 of means, whose spread is given for both arms.
+    fn variance_ratio(&self) -> f64 {
+        match (self.metric, self.effect) {
+            (Some(MetricDesign::Proportion { baseline_rate: p }), Some(effect)) => {
+                let treated = match effect {
+                    Effect::Absolute(effect) => p + effect,
+                    Effect::Relative(share) => p + share * p,
+                };
+                treated * (1.0 - treated) / (p * (1.0 - p))
+            }
+            (Some(MetricDesign::Proportion { .. } | MetricDesign::Mean { .. }) | None, _) => 1.0,
+        }
+    }
+}
+
 fn within(field: &str, value: f64, low: f64, high: f64, bad: &mut Violations) {
     if !(value > low && value < high) {
         bad.add(field, format!("must lie strictly between {low} and {high}"));
@@ -248,7 +274,20 @@ impl Design {
             achieved_power,
             design_effect: self.variance_inflation,
             days: self.daily_units.map(|daily| count(total_units) / daily),
+            power_of_rates: self
+                .power_of_rates(outcomes)
+                .filter(|power| *power < achieved_power - NOTABLE),
         })
+    }
+
+    /// By both arms' own variances, in the normal approximation.
+    fn power_of_rates(&self, (control, treatment): (f64, f64)) -> Option<f64> {
+        let spread = (1.0 / control + self.variance_ratio / treatment).sqrt();
+        let delta = self.standardised_effect.abs() / spread;
+        match self.method {
+            Method::FixedHorizon => Some(normal_cdf(delta - normal_isf(0.5 * self.alpha))),
+            Method::Sequential => sequential::planned_power(delta, self.alpha).ok(),
+        }
     }
 
     /// With effective outcomes in control and treatment.
@@ -314,6 +353,18 @@ mod tests {
         assert!((plan.design_effect - 2.5).abs() < 1e-12);
         // 1,178.29 outcomes x 2.5 / 6 outcomes per unit.
         assert_eq!(plan.control_units, 491);
+    }
+
+    #[test]
+    fn a_rate_that_moves_towards_a_half_needs_more_and_says_so() {
+        let rare = DesignDraft {
+            metric: Some(MetricDesign::Proportion { baseline_rate: 0.05 }),
+            ..draft()
+        };
+        let plan = rare.parse().unwrap().plan().unwrap();
+        assert_eq!(plan.control_units, 300, "as statsmodels' TTestIndPower");
+        assert!((plan.power_of_rates.unwrap() - 0.65).abs() < 0.01, "{:?}", plan.power_of_rates);
+        assert_eq!(draft().parse().unwrap().plan().unwrap().power_of_rates, None);
     }
 
     #[test]

@@ -54,6 +54,7 @@ fn plan_to_pb(from: &SampleSizePlan) -> pb::PlanSampleSizeResponse {
         effect_size: from.effect_size,
         achieved_power: from.achieved_power,
         design_effect: from.design_effect,
+        warnings: from.power_of_rates.map(warning).into_iter().collect(),
         expected_duration: from.days.map(|days| prost_types::Duration {
             seconds: whole_seconds(days * SECONDS_PER_DAY),
             nanos: 0,
@@ -65,4 +66,12 @@ fn plan_to_pb(from: &SampleSizePlan) -> pb::PlanSampleSizeResponse {
 fn whole_seconds(seconds: f64) -> i64 {
     // The largest duration that protobuf allows is some 10,000 years.
     seconds.ceil().min(315_576_000_000.0) as i64
+}
+
+fn warning(power: f64) -> String {
+    format!(
+        "Cohen's d takes the baseline's variance for both arms; by the variance that the treatment's \
+         rate would have, the power is only {:.0} %: plan for more units",
+        100.0 * power
+    )
 }
