@@ -122,7 +122,7 @@ impl Service {
         for key in shards(experiment, iteration) {
             let rows = self.store.rows(&key).await?;
             tally
-                .absorb(key.shard, &rows)
+                .absorb(key.shard, rows)
                 .map_err(|corrupt| StoreError::Corrupt(corrupt.to_string()))?;
         }
         Ok(tally)

@@ -93,7 +93,7 @@ pub fn stream(
         event.increments.into_iter().chain(exposure).for_each(|one| add(&mut rows, one));
         if number.is_multiple_of(EVERY) {
             let mut tally = Tally::new(iteration.layout);
-            tally.absorb(0, &rows).map_err(|reason| refused(&reason))?;
+            tally.absorb(0, rows.clone()).map_err(|reason| refused(&reason))?;
             let analysis = analyse(&experiment, iteration, &tally, Timestamp(2));
             // What a store does with the evidence: the larger of two values stays.
             rows.extend(analysis.evidence);

@@ -22,7 +22,7 @@
 use super::Undefined;
 use super::dd::Dd;
 use super::mean_test::ArmEstimate;
-use super::rows::{Row, ratio};
+use super::rows::{Row, WholeRows, ratio};
 
 /// Sums of an arm whose outcomes `y` come with a covariate `x` each.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -187,6 +187,20 @@ impl Linearised {
             )
         };
         Ok(Self { outcome, covariate, influences: rows.iter().map(influence).collect() })
+    }
+
+    /// As [`new`](Self::new), of the sums of the outcome and of the covariate, row by row.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn of_whole(outcome: &WholeRows, covariate: &WholeRows) -> Result<Self, Undefined> {
+        let influences = outcome.influences().zip(covariate.influences()).collect();
+        let (outcome, covariate) = (outcome.ratio()?, covariate.totals());
+        if covariate.denominator.is_zero() {
+            return Err(Undefined::ZeroDenominator);
+        }
+        Ok(Self { outcome, covariate, influences })
     }
 
     /// `k/(k-1)`.

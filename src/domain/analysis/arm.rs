@@ -1,17 +1,17 @@
 //! One metric in one variant: sufficient statistics, estimate and standard error.
 
+use crate::domain::analysis::groups::Groups;
 use crate::domain::analysis::{ConfidenceInterval, level};
 use crate::domain::experiment::AnalysisPlan;
 use crate::domain::id::VariantId;
 use crate::domain::metric::{Estimand, Metric};
-use crate::domain::tally::{GroupRow, Tally};
-use crate::stats::cuped::{CovariateRow, Linearised};
-use crate::stats::dd::Dd;
+use crate::domain::tally::Tally;
+use crate::stats::cuped::Linearised;
 use crate::stats::distribution::student_isf;
 use crate::stats::mean_test::ArmEstimate;
 use crate::stats::moments::Moments;
-use crate::stats::quantile::{BlockCounts, Distribution};
-use crate::stats::rows::{Row, ratio};
+use crate::stats::quantile::Distribution;
+use crate::stats::rows::Row;
 use crate::stats::sketch::{Bin, INTERPOLATION_ERROR};
 use crate::stats::{Interval, Undefined, quantile};
 
@@ -73,31 +73,25 @@ impl<'a> Arm<'a> {
         variant: &'a VariantId,
         weight: u16,
     ) -> Self {
-        let all = rows(tally, metric, variant);
-        let rows: Vec<Row> = all.iter().copied().flatten().collect();
-        let estimate = match metric.estimand {
-            Estimand::MeanPerOutcome | Estimand::TotalPerUnit | Estimand::Ratio => ratio(&rows),
-            // Compared quantile by quantile; there is no single estimate.
-            Estimand::Quantile => Err(Undefined::NotEnoughData),
-        };
+        let groups = tally.groups(variant, &metric.id);
+        let evidence = Groups::read(tally, metric, variant, &groups);
         let bins = if metric.kind.has_sketch() { bins(tally, metric, variant) } else { Vec::new() };
         let distribution = Distribution::from_bins(&bins).ok();
-        let quantile = |probability: &f64| {
-            let distribution = distribution.as_ref()?;
-            quantile::QuantileEstimate::of_arm(&bins, distribution, *probability, level(plan)).ok()
-        };
-        let compared = metric.quantiles.iter().filter(|_| metric.estimand == Estimand::Quantile);
-        let quantiles = compared.map(quantile).collect();
+        let quantiles = distribution.as_ref().filter(|_| metric.estimand == Estimand::Quantile);
+        let quantiles = quantiles.map(|distribution| {
+            let orders = &metric.quantiles;
+            quantile::QuantileEstimate::of_arm(&bins, distribution, orders, level(plan))
+        });
         Self {
             variant,
             weight,
             units: u64::try_from(tally.units(variant)).unwrap_or_default(),
-            moments: tally.moments(variant, &metric.id),
-            groups: rows.len(),
-            only_group: <[Row; 1]>::try_from(rows.as_slice()).ok().map(|[row]| row),
-            estimate,
-            linearised: linearised(tally, metric, variant, &all),
-            quantiles,
+            moments: tally.moments(variant, &metric.id, &groups),
+            groups: evidence.active,
+            only_group: evidence.only_group,
+            estimate: evidence.estimate,
+            linearised: evidence.linearised,
+            quantiles: quantiles.unwrap_or_default().into_iter().map(Result::ok).collect(),
             distribution,
         }
     }
@@ -139,63 +133,7 @@ fn interval(estimate: &ArmEstimate, level: f64) -> Option<ConfidenceInterval> {
     ConfidenceInterval::finite(Interval::around(estimate.value.to_f64(), radius), level)
 }
 
-fn bins(tally: &Tally, metric: &Metric, variant: &VariantId) -> Vec<BlockCounts> {
+fn bins<'a>(tally: &'a Tally, metric: &Metric, variant: &VariantId) -> Vec<(Bin, &'a [i64])> {
     let bins = tally.bins(variant, &metric.id).into_iter();
     bins.filter_map(|(index, counts)| Some((Bin::from_index(index)?, counts))).collect()
-}
-
-/// What the estimand divides, group by group; `None` where nothing happened, which would add degrees
-/// of freedom without information.
-fn rows(tally: &Tally, metric: &Metric, variant: &VariantId) -> Vec<Option<Row>> {
-    let numerators = tally.groups(variant, &metric.id);
-    let denominators = denominators(tally, metric, variant, &numerators);
-    let groups = denominators.into_iter().zip(numerators);
-    groups
-        .map(|(denominator, numerator)| {
-            Some(Row { denominator: denominator?, numerator: numerator.sum })
-        })
-        .collect()
-}
-
-/// The same beside the covariate's sums, where the metric has one that any unit brought.
-fn linearised(
-    tally: &Tally,
-    metric: &Metric,
-    variant: &VariantId,
-    rows: &[Option<Row>],
-) -> Option<Linearised> {
-    let covariates = tally.covariates(variant, metric.covariate.as_ref()?);
-    let groups = rows.iter().zip(covariates);
-    let paired: Vec<CovariateRow> = groups
-        .filter_map(|(outcome, units)| {
-            let covariate = Row { denominator: Dd::from_i64(units.count), numerator: units.sum };
-            Some(CovariateRow { outcome: (*outcome)?, covariate })
-        })
-        .collect();
-    Linearised::new(&paired).ok()
-}
-
-/// By group; `None` where nothing happened.
-fn denominators(
-    tally: &Tally,
-    metric: &Metric,
-    variant: &VariantId,
-    numerators: &[GroupRow],
-) -> Vec<Option<Dd>> {
-    let positive = |count: i64| (count > 0).then(|| Dd::from_i64(count));
-    match metric.estimand {
-        Estimand::MeanPerOutcome | Estimand::Quantile => {
-            numerators.iter().map(|group| positive(group.count)).collect()
-        }
-        Estimand::TotalPerUnit => {
-            tally.exposures(variant).iter().map(|units| positive(*units)).collect()
-        }
-        Estimand::Ratio => {
-            let below = metric.denominator.as_ref().map(|id| tally.groups(variant, id));
-            let below = below.unwrap_or_default().into_iter().zip(numerators);
-            below
-                .map(|(below, above)| (below.count > 0 || above.count > 0).then_some(below.sum))
-                .collect()
-        }
-    }
 }

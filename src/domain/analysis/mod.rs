@@ -1,7 +1,7 @@
 //! What the evidence says: (experiment, counters, evidence of earlier looks) to results. Decides
 //! what to compute for which metric; every formula is in [`crate::stats`].
 //!
-//! - `arm` reads one metric of one variant, `contest` pairs a treatment with control;
+//! - `arm` and `groups` read one metric of one variant, `contest` pairs a treatment with control;
 //! - `one_look` and `looks` read it by the two methods, `comparison` puts them side by side,
 //!   `correction` accounts for several of them;
 //! - [`recommendation`] decides, `explanation` says why.
@@ -14,6 +14,7 @@ mod comparison;
 mod contest;
 mod correction;
 mod explanation;
+mod groups;
 mod looks;
 mod one_look;
 pub mod recommendation;

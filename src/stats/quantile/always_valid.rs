@@ -27,8 +27,11 @@ use crate::stats::mean_test::Tail;
 /// Number of outcomes per arm at which the test is tuned where nothing better is known.
 pub const DEFAULT_TUNING_COUNT: f64 = 2_500.0;
 
-/// Rounds of the search for the smallest mixture: the bracket shrinks to 1e-12 of itself.
-const ROUNDS: usize = 40;
+/// Where the search for the smallest mixture ends: a step of 1e-12 of the whole.
+const PRECISION: f64 = 1e-12;
+
+/// Its most rounds; from a number of outcomes that shows anything, five or so are enough.
+const ROUNDS: usize = 60;
 
 /// The test, fixed before the first look.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,6 +73,13 @@ impl QuantileTest {
             Arm::new(self, control, design_effects.0),
             Arm::new(self, treatment, design_effects.1),
         ];
+        // While both arms are short of their least evidence, nothing is compared: on to where one
+        // is not.
+        if let Some(end) = arms.iter().filter_map(Arm::first_past).reduce(f64::min) {
+            for arm in &mut arms {
+                arm.skip_to(end);
+            }
+        }
         let mut smallest = f64::INFINITY;
         // Every stretch of the line: first the one that ends here in at least one arm. Each mixture is convex, so the
         // product falls while both arms are short of their least evidence and rises once both are past it.
@@ -108,25 +118,37 @@ impl QuantileTest {
     }
 
     /// The `k` at which the mixture, convex in `k`, is smallest: where its derivative
-    /// `ψ(a+k) - ψ(b+n-k) - ln(ν/(1-ν))` changes sign, by bisection on `[0, n]`. What the bisection leaves open enters the
-    /// mixture squared.
+    /// `ψ(a+k) - ψ(b+n-k) - ln(ν/(1-ν))` changes sign, by Newton's iteration within a bracket that
+    /// starts as `[0, n]`. What it leaves open enters the mixture squared.
     fn least_evidence(&self, count: f64) -> f64 {
         let (prior, log_odds) = (self.concentration, (self.nu / (1.0 - self.nu)).ln());
-        let slope = |k: f64| {
-            let (below, above) = (prior * self.nu + k, prior * (1.0 - self.nu) + count - k);
-            digamma(below) - digamma(above) - log_odds
-        };
         let (mut low, mut high) = (0.0, count);
+        let mut k = self.nu * count;
         for _ in 0..ROUNDS {
-            let middle = f64::midpoint(low, high);
-            if slope(middle) < 0.0 {
-                low = middle;
+            let (below, above) = (prior * self.nu + k, prior * (1.0 - self.nu) + count - k);
+            let slope = digamma(below) - digamma(above) - log_odds;
+            if slope < 0.0 {
+                low = k;
             } else {
-                high = middle;
+                high = k;
+            }
+            let newton = k - slope / (rough_trigamma(below) + rough_trigamma(above));
+            let next =
+                if low < newton && newton < high { newton } else { f64::midpoint(low, high) };
+            let step = (next - k).abs();
+            k = next;
+            if step <= PRECISION * count {
+                break;
             }
         }
-        f64::midpoint(low, high)
+        k
     }
+}
+
+/// `ψ'`, near enough for Newton's iteration: within a third, within 1e-2 from 1 and 1e-5 from 10 on.
+fn rough_trigamma(x: f64) -> f64 {
+    let inverse = x.recip();
+    inverse + 0.5 * inverse * inverse * (1.0 + (inverse / 3.0).min(1.0))
 }
 
 /// `½ ln(posterior/prior) - (δ(posterior) - δ(prior))`.
@@ -154,6 +176,20 @@ impl<'a> Arm<'a> {
         let count = distribution.count() / design_effect;
         let least = test.least_evidence(count);
         Self { steps: distribution.steps(), count, design_effect, least, below: 0.0 }
+    }
+
+    /// The end of the first step that is not short of the least evidence.
+    fn first_past(&self) -> Option<f64> {
+        let short = |step: &Step| step.up_to / self.design_effect < self.least;
+        self.steps.get(self.steps.partition_point(short)).map(|step| step.upper)
+    }
+
+    /// Leaves the steps behind that end before `end`.
+    fn skip_to(&mut self, end: f64) {
+        let (behind, ahead) =
+            self.steps.split_at(self.steps.partition_point(|step| step.upper < end));
+        self.below = behind.last().map_or(0.0, |step| step.up_to / self.design_effect);
+        self.steps = ahead;
     }
 
     /// The count with the least evidence of an `x` in the stretch that ends at `end`, which is then left behind.

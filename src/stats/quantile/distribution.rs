@@ -3,9 +3,11 @@
 //! Within a bin the outcomes count as spread evenly in the logarithm, the `i`-th of `c` at `(i - ½)/c` of the way, so a
 //! quantile is off by at most the width of a bin and a lone outcome sits in its middle.
 
+use std::sync::LazyLock;
+
 use crate::stats::Undefined;
 use crate::stats::dd::Dd;
-use crate::stats::sketch::Bin;
+use crate::stats::sketch::{BINS, Bin};
 
 /// Blocks of units for which bins are counted.
 pub const BLOCKS: usize = 64;
@@ -39,18 +41,19 @@ impl Distribution {
     ///
     /// [`Undefined::OutsideDomain`] for bins out of order, [`Undefined::InvalidSums`] for a negative count,
     /// [`Undefined::NotEnoughData`] without outcomes.
-    pub fn from_bins(bins: &[BlockCounts]) -> Result<Self, Undefined> {
+    pub fn from_bins<C: AsRef<[i64]>>(bins: &[(Bin, C)]) -> Result<Self, Undefined> {
         if !bins.is_sorted_by(|a, b| a.0 < b.0) {
             return Err(Undefined::OutsideDomain);
         }
-        if bins.iter().flat_map(|(_, counts)| counts).any(|&count| count < 0) {
-            return Err(Undefined::InvalidSums);
-        }
-        let stretch = |(bin, counts): &BlockCounts| {
-            let count = counts.iter().fold(0_i64, |sum, &count| sum.saturating_add(count));
-            (bin.lower(), end(*bin), Dd::from_i64(count))
+        let mut valid = true;
+        let stretch = |(bin, counts): &(Bin, C)| {
+            let count = total(counts.as_ref());
+            valid &= count.is_some();
+            let (lower, upper) = ends(*bin);
+            (lower, upper, Dd::from_i64(count.unwrap_or_default()))
         };
-        Self::from_stretches(bins.iter().map(stretch))
+        let distribution = Self::from_stretches(bins.len(), bins.iter().map(stretch));
+        if valid { distribution } else { Err(Undefined::InvalidSums) }
     }
 
     /// From the outcomes of an arm, in ascending order.
@@ -67,19 +70,20 @@ impl Distribution {
             let value = ties.first().copied().unwrap_or_default();
             (value, value, ties.iter().map(|_| Dd::ONE).sum())
         };
-        Self::from_stretches(outcomes.chunk_by(equal).map(stretch))
+        Self::from_stretches(outcomes.len(), outcomes.chunk_by(equal).map(stretch))
     }
 
-    fn from_stretches(stretches: impl Iterator<Item = (f64, f64, Dd)>) -> Result<Self, Undefined> {
+    fn from_stretches(
+        at_most: usize,
+        stretches: impl Iterator<Item = (f64, f64, Dd)>,
+    ) -> Result<Self, Undefined> {
         let mut total = Dd::ZERO;
-        let steps: Vec<Step> = stretches
-            .filter(|(_, _, count)| !count.is_zero())
-            .map(|(lower, upper, count)| {
-                let below = total.to_f64();
-                total += count;
-                Step { lower, upper, below, up_to: total.to_f64() }
-            })
-            .collect();
+        let mut steps = Vec::with_capacity(at_most);
+        for (lower, upper, count) in stretches.filter(|(_, _, count)| !count.is_zero()) {
+            let below = total.to_f64();
+            total += count;
+            steps.push(Step { lower, upper, below, up_to: total.to_f64() });
+        }
         if steps.is_empty() {
             return Err(Undefined::NotEnoughData);
         }
@@ -118,8 +122,11 @@ impl Distribution {
 
     /// The end of the step up to which the share of outcomes is nearest to `nu`.
     pub(super) fn nearest_end(&self, nu: f64) -> f64 {
-        let distance = |step: &Step| (step.up_to - nu * self.count).abs();
-        let nearest = self.steps.iter().min_by(|a, b| distance(a).total_cmp(&distance(b)));
+        let distance = |step: &&Step| (step.up_to - nu * self.count).abs();
+        // Counts ascend, so it is the last one below or the first one beyond.
+        let beyond = self.steps.partition_point(|step| step.up_to < nu * self.count);
+        let both = self.steps.iter().skip(beyond.saturating_sub(1)).take(2);
+        let nearest = both.min_by(|a, b| distance(a).total_cmp(&distance(b)));
         nearest.map_or(0.0, |step| step.upper)
     }
 
@@ -128,10 +135,37 @@ impl Distribution {
     }
 }
 
-/// The largest value of a bin. What is too small for a bin of its own is zero to the sketch.
-pub(super) fn end(bin: Bin) -> f64 {
-    if bin.index() == 0 { 0.0 } else { bin.upper() }
+/// Both ends of a bin. What is too small for a bin of its own is zero to the sketch.
+///
+/// An end costs an exponential and a look asks for a hundred thousand, so they are kept.
+fn ends(bin: Bin) -> (f64, f64) {
+    static ENDS: LazyLock<Vec<(f64, f64)>> = LazyLock::new(|| {
+        let upper = |bin: Bin| if bin.index() == 0 { 0.0 } else { bin.upper() };
+        (0..BINS).filter_map(Bin::from_index).map(|bin| (bin.lower(), upper(bin))).collect()
+    });
+    ENDS.get(usize::from(bin.index())).copied().unwrap_or_default()
 }
+
+/// The largest value of a bin.
+pub(super) fn end(bin: Bin) -> f64 {
+    ends(bin).1
+}
+
+/// Of all blocks; `None` if one is negative.
+fn total(counts: &[i64]) -> Option<i64> {
+    // Both without a branch, so that several are done at a time.
+    let (bits, sum) = counts
+        .iter()
+        .fold((0, 0_i64), |(bits, sum), count| (bits | count, sum.wrapping_add(*count)));
+    match bits {
+        ..0 => None,
+        // 64 counts below 2^56 do not wrap.
+        0..FEW if counts.len() <= BLOCKS => Some(sum),
+        _ => Some(counts.iter().fold(0, |sum, count| sum.saturating_add(*count))),
+    }
+}
+
+const FEW: i64 = 1 << 56;
 
 #[cfg(test)]
 mod tests {
@@ -171,7 +205,7 @@ mod tests {
         let mut negative = none;
         negative[0] = -1;
         let (low, high) = (Bin::of(1.0), Bin::of(2.0));
-        assert_eq!(Distribution::from_bins(&[]), Err(Undefined::NotEnoughData));
+        assert_eq!(Distribution::from_bins::<[i64; BLOCKS]>(&[]), Err(Undefined::NotEnoughData));
         assert_eq!(Distribution::from_bins(&[(low, none)]), Err(Undefined::NotEnoughData));
         assert_eq!(Distribution::from_bins(&[(low, negative)]), Err(Undefined::InvalidSums));
         assert_eq!(

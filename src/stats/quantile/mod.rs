@@ -25,7 +25,8 @@ pub use self::distribution::{BLOCKS, BlockCounts, Distribution};
 use super::dd::Dd;
 use super::distribution::{normal_isf, student_isf};
 use super::mean_test::ArmEstimate;
-use super::rows::{Row, ratio};
+use super::rows::{Row, WholeRows, ratio};
+use super::sketch::Bin;
 use super::{Interval, Undefined};
 
 /// How dependent the outcomes of an arm are, as far as a quantile is concerned.
@@ -71,11 +72,21 @@ impl QuantileEstimate {
         level: f64,
         design_effect: DesignEffect,
     ) -> Result<Self, Undefined> {
+        let critical = critical_value(level, design_effect.degrees_of_freedom);
+        Self::with_critical(distribution, nu, level, design_effect, critical)
+    }
+
+    fn with_critical(
+        distribution: &Distribution,
+        nu: f64,
+        level: f64,
+        design_effect: DesignEffect,
+        critical: f64,
+    ) -> Result<Self, Undefined> {
         if !(0.0 < nu && nu < 1.0 && 0.0 < level && level < 1.0) {
             return Err(Undefined::OutsideDomain);
         }
         let count = distribution.count();
-        let critical = critical_value(level, design_effect.degrees_of_freedom);
         let spread = critical * (count * nu * (1.0 - nu) * design_effect.factor).sqrt();
         let ranks = ((count * nu - spread).floor(), (count * nu + spread).ceil());
         if !(ranks.0 >= 1.0 && ranks.1 <= count) {
@@ -97,23 +108,36 @@ impl QuantileEstimate {
     /// # Errors
     ///
     /// As [`new`](Self::new), [`Distribution::from_bins`] and [`block_design_effect`].
-    pub fn from_bins(bins: &[BlockCounts], nu: f64, level: f64) -> Result<Self, Undefined> {
-        Self::of_arm(bins, &Distribution::from_bins(bins)?, nu, level)
-    }
-
-    /// As [`from_bins`](Self::from_bins) for several orders of one arm: `distribution` is the one of `bins`.
-    ///
-    /// # Errors
-    ///
-    /// As [`new`](Self::new) and [`block_design_effect`].
-    pub fn of_arm(
-        bins: &[BlockCounts],
-        distribution: &Distribution,
+    pub fn from_bins<C: AsRef<[i64]>>(
+        bins: &[(Bin, C)],
         nu: f64,
         level: f64,
     ) -> Result<Self, Undefined> {
-        let design_effect = block_design_effect(bins, distribution, nu)?;
-        Self::new(distribution, nu, level, design_effect)
+        let distribution = Distribution::from_bins(bins)?;
+        Self::new(&distribution, nu, level, block_design_effect(bins, &distribution, nu)?)
+    }
+
+    /// As [`from_bins`](Self::from_bins) for several orders of one arm: `distribution` is the one of
+    /// `bins`, which are read once.
+    #[must_use]
+    pub fn of_arm<C: AsRef<[i64]>>(
+        bins: &[(Bin, C)],
+        distribution: &Distribution,
+        orders: &[f64],
+        level: f64,
+    ) -> Vec<Result<Self, Undefined>> {
+        let mut known = (f64::NAN, f64::NAN);
+        let design_effects = block_design_effects(bins, distribution, orders);
+        let estimate = |(nu, design_effect): (&f64, Result<DesignEffect, Undefined>)| {
+            let design_effect = design_effect?;
+            let df = design_effect.degrees_of_freedom;
+            // As a rule the orders of an arm have the same blocks.
+            if known.0.to_bits() != df.to_bits() {
+                known = (df, critical_value(level, df));
+            }
+            Self::with_critical(distribution, *nu, level, design_effect, known.1)
+        };
+        orders.iter().zip(design_effects).map(estimate).collect()
     }
 
     /// The quantile as an estimate for the tests of this room. Where the design effect is known, the degrees of freedom are
@@ -143,29 +167,68 @@ fn critical_value(level: f64, df: f64) -> f64 {
 /// # Errors
 ///
 /// [`Undefined::NotEnoughData`] for outcomes in fewer than two blocks.
-pub fn block_design_effect(
-    bins: &[BlockCounts],
+pub fn block_design_effect<C: AsRef<[i64]>>(
+    bins: &[(Bin, C)],
     distribution: &Distribution,
     nu: f64,
 ) -> Result<DesignEffect, Undefined> {
-    let threshold = distribution.nearest_end(nu);
-    let (mut all, mut above) = ([0_i64; BLOCKS], [0_i64; BLOCKS]);
-    let mut is_above = false;
+    let one = block_design_effects(bins, distribution, &[nu]).pop();
+    one.unwrap_or(Err(Undefined::NotEnoughData))
+}
+
+/// The same for several orders; all bins are read once.
+fn block_design_effects<C: AsRef<[i64]>>(
+    bins: &[(Bin, C)],
+    distribution: &Distribution,
+    orders: &[f64],
+) -> Vec<Result<DesignEffect, Undefined>> {
+    let thresholds: Vec<f64> = orders.iter().map(|nu| distribution.nearest_end(*nu)).collect();
+    let mut ascending = thresholds.clone();
+    ascending.sort_by(f64::total_cmp);
+    // Outcomes above so many of the thresholds.
+    let mut above = vec![[0_i64; BLOCKS]; orders.len() + 1];
+    let mut passed = 0;
     for (bin, counts) in bins {
-        add(&mut all, counts);
-        // Ends cost an exponential each; bins ascend, so from the first one above all are.
-        is_above = is_above || distribution::end(*bin) > threshold;
-        if is_above {
-            add(&mut above, counts);
+        let end = distribution::end(*bin);
+        while ascending.get(passed).is_some_and(|threshold| end > *threshold) {
+            passed += 1;
+        }
+        if let Some(above) = above.get_mut(passed) {
+            add(above, counts.as_ref());
         }
     }
-    let rows: Vec<Row> = std::iter::zip(all, above)
-        .filter(|(all, _)| *all > 0)
-        .map(|(all, above)| Row { denominator: Dd::from_i64(all), numerator: Dd::from_i64(above) })
-        .collect();
-    let share = ratio(&rows)?;
+    // Outcomes above at least so many.
+    let mut higher = [0; BLOCKS];
+    for above in above.iter_mut().rev() {
+        add(above, &higher);
+        higher = *above;
+    }
+    let effect = |threshold: &f64| {
+        let rank = ascending.partition_point(|other| other <= threshold);
+        let above = above.get(rank).ok_or(Undefined::NotEnoughData)?;
+        design_effect(&higher, above, distribution.count())
+    };
+    thresholds.iter().map(effect).collect()
+}
+
+/// Of the numbers of outcomes by block, all of them and those above.
+fn design_effect(
+    all: &[i64; BLOCKS],
+    above: &[i64; BLOCKS],
+    count: f64,
+) -> Result<DesignEffect, Undefined> {
+    let pairs = std::iter::zip(all, above).filter(|(all, _)| **all > 0);
+    let pairs: Vec<(i64, i64)> = pairs.map(|(all, above)| (*all, *above)).collect();
+    let wide = |(all, above): &(i64, i64)| Row {
+        denominator: Dd::from_i64(*all),
+        numerator: Dd::from_i64(*above),
+    };
+    let share = match WholeRows::new(pairs.clone(), (1, 1)) {
+        Some(rows) => rows.ratio()?,
+        None => ratio(&pairs.iter().map(wide).collect::<Vec<_>>())?,
+    };
     let p = share.value.to_f64();
-    let independent = p * (1.0 - p) / distribution.count();
+    let independent = p * (1.0 - p) / count;
     let factor = share.standard_error.powi(2) / independent;
     let measured = independent > 0.0 && factor > 0.0 && factor.is_finite();
     Ok(DesignEffect {
@@ -174,7 +237,7 @@ pub fn block_design_effect(
     })
 }
 
-fn add(totals: &mut [i64; BLOCKS], counts: &[i64; BLOCKS]) {
+fn add(totals: &mut [i64; BLOCKS], counts: &[i64]) {
     for (total, count) in totals.iter_mut().zip(counts) {
         // Wrapping, so that it is done several at a time; counts of outcomes stay far below 2^63.
         *total = total.wrapping_add(*count);
@@ -184,7 +247,6 @@ fn add(totals: &mut [i64; BLOCKS], counts: &[i64; BLOCKS]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stats::sketch::Bin;
 
     /// `copies` outcomes of each of `values`, each value's copies in one block.
     fn bins(values: &[f64], copies: i64) -> Vec<BlockCounts> {

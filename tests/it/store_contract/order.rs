@@ -35,7 +35,7 @@ async fn order_batches_and_shards_do_not_matter(home: Home) {
             for (shard, expected) in model(&keys, &events) {
                 let rows = store.rows(&shard).await.unwrap();
                 assert_eq!(rows, expected, "{shard:?}");
-                tally.absorb(shard.shard, &rows).unwrap();
+                tally.absorb(shard.shard, rows).unwrap();
             }
             // Everything but the layout, which names the number of shards.
             let counters = format!("{tally:?}").replacen(&format!("{layout:?}"), "", 1);
