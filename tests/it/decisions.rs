@@ -198,6 +198,19 @@ async fn primary_metrics_pay_nothing_for_secondary_ones() {
 }
 
 #[tokio::test]
+async fn a_lift_over_a_control_that_may_be_zero_has_no_bounds() {
+    let server = TestServer::start(StoreKind::Memory).await;
+    server.run(external(wire::experiment("rare"))).await;
+    send(&server, arm("rare", "control", 200, 1, &FAST)).await;
+    send(&server, arm("rare", "treatment", 200, 40, &FAST)).await;
+    let results = server.results("rare").await;
+    let solved = comparison(&results, "solved");
+    assert!(solved.relative_lift.is_some() && solved.difference_interval.is_some());
+    assert!(solved.lift_interval.is_none() && solved.lift_unbounded);
+    assert!(!comparison(&results, "latency").lift_unbounded);
+}
+
+#[tokio::test]
 async fn a_covariate_narrows_the_interval() {
     let server = TestServer::start(StoreKind::Memory).await;
     let id = "covariate";

@@ -33,6 +33,8 @@ pub struct Comparison {
     pub lift: Option<f64>,
     /// Around the lift (Fieller), by the method planned; absent where it is unbounded.
     pub lift_interval: Option<ConfidenceInterval>,
+    /// Whether that is so although there is a lift and a test: control may be zero.
+    pub lift_unbounded: bool,
     /// p-value of the method planned.
     pub p_value: Option<f64>,
     /// After the correction for several comparisons.
@@ -148,6 +150,9 @@ pub(super) fn compare(
         difference_interval: planned.difference_interval,
         lift: lift.as_ref().map(|lift| lift.lift),
         lift_interval: planned.lift_interval,
+        lift_unbounded: lift.is_some()
+            && planned.p_value.is_some()
+            && planned.lift_interval.is_none(),
         p_value: planned.p_value,
         adjusted_p_value: None,
         significant: false,

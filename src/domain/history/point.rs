@@ -116,6 +116,9 @@ impl From<&Reading> for Comparison {
             difference_interval: from.difference_interval.map(Bounds::into),
             lift: from.lift,
             lift_interval: from.lift_interval.map(Bounds::into),
+            lift_unbounded: from.lift.is_some()
+                && from.p_value.is_some()
+                && from.lift_interval.is_none(),
             p_value: from.p_value,
             adjusted_p_value: from.adjusted_p_value,
             significant: from.significant,

@@ -96,6 +96,7 @@ pub(super) fn comparison_to_pb(from: &Comparison) -> pb::Comparison {
         difference_interval: from.difference_interval.map(interval_to_pb),
         relative_lift: from.lift,
         lift_interval: from.lift_interval.map(interval_to_pb),
+        lift_unbounded: from.lift_unbounded,
         p_value: from.p_value,
         adjusted_p_value: from.adjusted_p_value,
         significant: from.significant,
