@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::analysis::contest::Contest;
-use crate::domain::analysis::looks::Looks;
+use crate::domain::analysis::looks::{Looks, SequentialReading};
 use crate::domain::analysis::one_look::OneLook;
 use crate::domain::analysis::{ConfidenceInterval, MetricResult, level};
 use crate::domain::evidence::Evidence;
@@ -84,15 +84,6 @@ pub enum Verdict {
     Violated,
 }
 
-/// What all looks so far show.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct SequentialReading {
-    /// The smallest so far.
-    pub p_value: f64,
-    /// The intersection so far; absent while it has no end.
-    pub interval: Option<ConfidenceInterval>,
-}
-
 /// A description, not a test: stopping when it looks good is wrong in most A/A tests.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BayesianReading {
@@ -111,16 +102,6 @@ pub struct NaiveTest {
     pub student: TTest,
     /// Separate variances.
     pub welch: TTest,
-}
-
-/// What the method planned says.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Planned {
-    pub(super) difference_interval: Option<ConfidenceInterval>,
-    pub(super) lift_interval: Option<ConfidenceInterval>,
-    pub(super) p_value: Option<f64>,
-    pub(super) non_inferiority_p_value: Option<f64>,
-    pub(super) violation_p_value: Option<f64>,
 }
 
 /// Makes a comparison; also answers the evidence of all looks with this one.

@@ -1,14 +1,23 @@
 //! The sequential reading: what all looks so far show, this one included.
 
 use crate::domain::analysis::ConfidenceInterval;
-use crate::domain::analysis::comparison::{Planned, SequentialReading};
 use crate::domain::analysis::contest::Contest;
+use crate::domain::analysis::planned::Planned;
 use crate::domain::evidence::Evidence;
 use crate::domain::experiment::AnalysisPlan;
 use crate::stats::lift::{Fieller, Lift};
 use crate::stats::non_inferiority::Guardrail;
 use crate::stats::quantile::always_valid::{DEFAULT_TUNING_COUNT, QuantileTest};
 use crate::stats::sequential::{DEFAULT_TUNING, Look, Rule, SequentialTest};
+
+/// What all looks so far show.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SequentialReading {
+    /// The smallest so far.
+    pub p_value: f64,
+    /// The intersection so far; absent while it has no end.
+    pub interval: Option<ConfidenceInterval>,
+}
 
 /// All looks at a contest.
 pub(super) struct Looks {

@@ -17,6 +17,7 @@ mod explanation;
 mod groups;
 mod looks;
 mod one_look;
+mod planned;
 pub mod recommendation;
 mod sample_ratio;
 
@@ -31,7 +32,8 @@ use crate::domain::tally::Tally;
 use crate::stats::Interval;
 
 pub use self::arm::{QuantileEstimate, VariantStatistics};
-pub use self::comparison::{BayesianReading, Comparison, NaiveTest, SequentialReading, Verdict};
+pub use self::comparison::{BayesianReading, Comparison, NaiveTest, Verdict};
+pub use self::looks::SequentialReading;
 pub use self::recommendation::Recommendation;
 pub use self::sample_ratio::SampleRatio;
 

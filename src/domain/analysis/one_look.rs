@@ -1,8 +1,8 @@
 //! The fixed-horizon reading: tests that are valid for one look at the planned sample.
 
 use crate::domain::analysis::ConfidenceInterval;
-use crate::domain::analysis::comparison::Planned;
 use crate::domain::analysis::contest::Contest;
+use crate::domain::analysis::planned::Planned;
 use crate::stats::lift::{Fieller, Lift};
 use crate::stats::mean_test::{self, TTest};
 use crate::stats::non_inferiority::{Guardrail, NonInferiority};

@@ -7,3 +7,16 @@ mod outcomes;
 mod requests;
 mod rpcs;
 mod states;
+
+use crate::support::server::{Failure, StoreKind, TestServer};
+use crate::support::wire;
+
+fn invalid(fields: &[&str]) -> Failure {
+    Failure::invalid("INVALID_REQUEST", fields)
+}
+
+async fn server_with(id: &str) -> TestServer {
+    let server = TestServer::start(StoreKind::Memory).await;
+    server.run(wire::experiment(id)).await;
+    server
+}

@@ -3,18 +3,9 @@
 use tiebreak::rpc::pb;
 use tonic::Code;
 
-use crate::support::server::{Failure, StoreKind, TestServer, failure};
+use super::{invalid, server_with};
+use crate::support::server::{StoreKind, TestServer, failure};
 use crate::support::wire::{self, outcome};
-
-fn invalid(fields: &[&str]) -> Failure {
-    Failure::invalid("INVALID_REQUEST", fields)
-}
-
-async fn server_with(id: &str) -> TestServer {
-    let server = TestServer::start(StoreKind::Memory).await;
-    server.run(wire::experiment(id)).await;
-    server
-}
 
 #[tokio::test]
 async fn values_outside_their_metric() {

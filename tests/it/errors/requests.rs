@@ -4,18 +4,9 @@ use tiebreak::rpc::pb;
 use tiebreak::rpc::pb::plan_sample_size_request::{Design, Effect, Mean, Proportion};
 use tonic::Code;
 
+use super::{invalid, server_with};
 use crate::support::server::{Failure, StoreKind, TestServer, failure};
 use crate::support::wire;
-
-fn invalid(fields: &[&str]) -> Failure {
-    Failure::invalid("INVALID_REQUEST", fields)
-}
-
-async fn server_with(id: &str) -> TestServer {
-    let server = TestServer::start(StoreKind::Memory).await;
-    server.run(wire::experiment(id)).await;
-    server
-}
 
 #[tokio::test]
 async fn units_and_attributes_of_assign() {
