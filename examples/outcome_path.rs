@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tiebreak::domain::bucket::Fingerprint;
 use tiebreak::domain::counter::{Admission, Event, Increment, ShardKey};
+use tiebreak::domain::experiment::Incarnation;
 use tiebreak::domain::id::ExperimentId;
 use tiebreak::store::Store;
 use tiebreak::store::redis::{Options, RedisStore};
@@ -173,7 +174,7 @@ fn fingerprint(number: u64) -> Fingerprint {
 
 fn shard(experiment: &str) -> ShardKey {
     let experiment = ExperimentId::parse(experiment).unwrap();
-    ShardKey { experiment, iteration: 1, shard: 0 }
+    ShardKey { experiment, incarnation: Incarnation(1), iteration: 1, shard: 0 }
 }
 
 /// Outcomes a second; microseconds of redis-server and of this process for each.

@@ -27,7 +27,7 @@
 use std::fmt;
 
 use crate::domain::bucket::Fingerprint;
-use crate::domain::experiment::{Layout, ShardCount};
+use crate::domain::experiment::{Experiment, Incarnation, Iteration, Layout, ShardCount};
 use crate::domain::id::{ExperimentId, MetricId, VariantId};
 use crate::stats::sketch::Bin;
 
@@ -144,10 +144,30 @@ pub struct Event {
 pub struct ShardKey {
     /// The experiment.
     pub experiment: ExperimentId,
+    /// Which one of that name: who still counts for a deleted one does not reach its successor.
+    pub incarnation: Incarnation,
     /// Its iteration.
     pub iteration: u32,
     /// From 0.
     pub shard: u32,
+}
+
+impl ShardKey {
+    /// One shard of an iteration.
+    #[must_use]
+    pub fn of(experiment: &Experiment, iteration: &Iteration, shard: u32) -> Self {
+        Self {
+            experiment: experiment.id().clone(),
+            incarnation: experiment.incarnation(),
+            iteration: iteration.number,
+            shard,
+        }
+    }
+
+    /// All shards of an iteration.
+    pub fn all(experiment: &Experiment, iteration: &Iteration) -> impl Iterator<Item = Self> {
+        (0..iteration.layout.shards.get()).map(|shard| Self::of(experiment, iteration, shard))
+    }
 }
 
 impl Layout {

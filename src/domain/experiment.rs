@@ -20,9 +20,18 @@ use crate::domain::value::Value;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Timestamp(pub i64);
 
-/// Number of the record's version, from 1; the etag of the contract.
+/// Number of the record's version; the etag of the contract. It starts at the time of creation in
+/// nanoseconds and grows by 1, so that an experiment that is deleted and created again never comes
+/// to a revision that its predecessor had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Revision(pub u64);
+
+/// Tells experiments of one name apart: one that is deleted and created again is another one.
+///
+/// It is the time of creation in nanoseconds, so it stands in the record already, comes back from
+/// an export, and is the same in every store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Incarnation(pub u64);
 
 /// Where an experiment is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -316,6 +325,12 @@ impl Experiment {
     #[must_use]
     pub fn id(&self) -> &ExperimentId {
         &self.definition.id
+    }
+
+    /// Which one of its name.
+    #[must_use]
+    pub fn incarnation(&self) -> Incarnation {
+        Incarnation(self.created.0.cast_unsigned())
     }
 
     /// The current iteration; `None` only for a record that no code here writes.

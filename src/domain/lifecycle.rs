@@ -57,7 +57,7 @@ impl Experiment {
             updated: now,
             started: None,
             concluded: None,
-            revision: Revision(1),
+            revision: Revision(now.0.cast_unsigned().max(1)),
         }
     }
 

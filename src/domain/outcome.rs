@@ -249,11 +249,8 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn shard(&self) -> ShardKey {
-        ShardKey {
-            experiment: self.experiment.id().clone(),
-            iteration: self.iteration.number,
-            shard: self.iteration.layout.shard(self.group),
-        }
+        let shard = self.iteration.layout.shard(self.group);
+        ShardKey::of(self.experiment, self.iteration, shard)
     }
 
     fn by_group(&self, row: Row<'_>, amount: i64) -> Increment {

@@ -1,13 +1,13 @@
 //! The life of experiments: read the record, change it in the domain, write it back if nobody was
 //! faster.
 
+use crate::domain::counter::ShardKey;
 use crate::domain::draft::Draft;
 use crate::domain::experiment::{Experiment, Revision, State, Timestamp};
 use crate::domain::id::{ExperimentId, VariantId};
 use crate::domain::lifecycle::{Change, InvalidTransition};
 use crate::domain::violation::Violations;
 use crate::service::catalog::not_found;
-use crate::service::results::shards;
 use crate::service::{InvalidInput, Service, ServiceError};
 use crate::store::StoreError;
 
@@ -292,7 +292,8 @@ impl Service {
             let experiment = id.to_owned();
             return Err(ServiceError::NotDeletable { experiment, state: stored.state });
         }
-        let data: Vec<_> = stored.iterations.iter().flat_map(|i| shards(&stored, i)).collect();
+        let data: Vec<_> =
+            stored.iterations.iter().flat_map(|i| ShardKey::all(&stored, i)).collect();
         match self.store.remove(stored.id(), stored.revision, &data).await {
             Ok(()) => {}
             Err(StoreError::Conflict { .. }) => {

@@ -9,7 +9,7 @@ use crate::domain::analysis::Results;
 use crate::domain::counter::ShardKey;
 use crate::domain::experiment::{Experiment, Iteration, State, Timestamp};
 use crate::domain::history::{self, Point, Tick};
-use crate::service::results::{iteration, shards};
+use crate::service::results::iteration;
 use crate::service::{Service, ServiceError};
 use crate::store::{Note, StoreError};
 
@@ -171,7 +171,7 @@ impl Service {
 
 /// Where the history of an iteration is kept.
 fn home(experiment: &Experiment, iteration: &Iteration) -> Option<ShardKey> {
-    shards(experiment, iteration).into_iter().next()
+    ShardKey::all(experiment, iteration).next()
 }
 
 /// A point behind the number of its format.

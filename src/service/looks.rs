@@ -9,16 +9,16 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::domain::analysis::{self, Analysis, Results};
-use crate::domain::experiment::{Experiment, Iteration, Revision, Timestamp};
+use crate::domain::counter::ShardKey;
+use crate::domain::experiment::{Experiment, Incarnation, Iteration, Revision, Timestamp};
 use crate::domain::id::ExperimentId;
 use crate::domain::tally::Tally;
-use crate::service::results::shards;
 use crate::service::{Service, ServiceError};
 use crate::store::{Rows, StoreError};
 
 /// The last look at every iteration that somebody follows.
 #[derive(Debug, Default)]
-pub(super) struct Looks(Mutex<HashMap<(ExperimentId, u32), Arc<Shared>>>);
+pub(super) struct Looks(Mutex<HashMap<(ExperimentId, Incarnation, u32), Arc<Shared>>>);
 
 /// Held while somebody looks, so that all others wait for that look instead of taking their own.
 type Shared = tokio::sync::Mutex<Option<Look>>;
@@ -54,7 +54,7 @@ impl Service {
         patience: Duration,
         now: Timestamp,
     ) -> Result<(Arc<Results>, Timestamp), ServiceError> {
-        let shared = self.looks.of(experiment.id(), iteration.number, |id| self.knows(id));
+        let shared = self.looks.of(experiment, iteration.number, |id| self.knows(id));
         let mut last = shared.lock().await;
         let revision = experiment.revision;
         if let Some(look) = last.as_ref()
@@ -105,7 +105,7 @@ impl Service {
     /// Keeps the evidence of this look, so that what was significant once stays so. Failing to is
     /// no reason to withhold the results: the next look brings the evidence that is there then.
     async fn keep(&self, experiment: &Experiment, iteration: &Iteration, evidence: &Rows) {
-        let first = shards(experiment, iteration).into_iter().next();
+        let first = ShardKey::all(experiment, iteration).next();
         let Some(shard) = first.filter(|_| !evidence.is_empty()) else { return };
         if let Err(error) = self.store.raise(&shard, evidence).await {
             tracing::warn!(%error, experiment = %experiment.id(), "the evidence of a look is lost");
@@ -119,7 +119,7 @@ impl Service {
         iteration: &Iteration,
     ) -> Result<Tally, ServiceError> {
         let mut tally = Tally::new(iteration.layout);
-        for key in shards(experiment, iteration) {
+        for key in ShardKey::all(experiment, iteration) {
             let rows = self.store.rows(&key).await?;
             tally
                 .absorb(key.shard, rows)
@@ -137,16 +137,16 @@ impl Looks {
     /// Forgets deleted experiments whenever another one is followed for the first time.
     fn of(
         &self,
-        id: &ExperimentId,
+        experiment: &Experiment,
         iteration: u32,
         known: impl Fn(&ExperimentId) -> bool,
     ) -> Arc<Shared> {
         let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (id.clone(), iteration);
+        let key = (experiment.id().clone(), experiment.incarnation(), iteration);
         if let Some(shared) = looks.get(&key) {
             return Arc::clone(shared);
         }
-        looks.retain(|(id, _), _| known(id));
+        looks.retain(|(id, ..), _| known(id));
         Arc::clone(looks.entry(key).or_default())
     }
 }

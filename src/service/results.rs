@@ -1,7 +1,6 @@
 //! GetResults: one look, and of it the metrics asked for.
 
 use crate::domain::analysis::Results;
-use crate::domain::counter::ShardKey;
 use crate::domain::experiment::{Experiment, Iteration, Timestamp};
 use crate::domain::id::MetricId;
 use crate::domain::violation::Violations;
@@ -58,16 +57,6 @@ pub(super) fn iteration(experiment: &Experiment, number: u32) -> Result<&Iterati
         experiment: experiment.id().to_string(),
         iteration: number,
     })
-}
-
-/// The shards of an iteration.
-pub(super) fn shards(experiment: &Experiment, iteration: &Iteration) -> Vec<ShardKey> {
-    let key = |shard| ShardKey {
-        experiment: experiment.id().clone(),
-        iteration: iteration.number,
-        shard,
-    };
-    (0..iteration.layout.shards.get()).map(key).collect()
 }
 
 /// The metrics of those names.

@@ -7,7 +7,7 @@ use crate::domain::experiment::Experiment;
 use crate::store::StoreError;
 
 /// Raised when a record of this release can no longer be read by the previous one.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 #[derive(Serialize)]
 struct Written<'a> {

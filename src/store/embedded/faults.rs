@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::domain::bucket::Fingerprint;
 use crate::domain::counter::{Admission, Event, Increment, ShardKey};
-use crate::domain::experiment::{Experiment, Timestamp};
+use crate::domain::experiment::{Experiment, Incarnation, Timestamp};
 use crate::domain::id::ExperimentId;
 use crate::store::embedded::clock::{Clock, Windows};
 use crate::store::embedded::committer::{Committer, Request, with_causes};
@@ -78,7 +78,8 @@ fn bench() -> Bench {
 }
 
 fn shard() -> ShardKey {
-    ShardKey { experiment: ExperimentId::parse("x").unwrap(), iteration: 1, shard: 0 }
+    let experiment = ExperimentId::parse("x").unwrap();
+    ShardKey { experiment, incarnation: Incarnation(0), iteration: 1, shard: 0 }
 }
 
 type Answered = oneshot::Receiver<Result<Vec<Applied>, StoreError>>;

@@ -11,8 +11,8 @@
 //! | `events` | window, shard, fingerprint | - |
 //! | `erasing` | shard | - |
 //!
-//! A shard is written as `{experiment} 0x00 {iteration} {shard}`: no experiment id holds a zero
-//! byte, so no shard's key is the beginning of another's.
+//! A shard is written as `{experiment} 0x00 {incarnation} {iteration} {shard}`, big-endian: no
+//! experiment id holds a zero byte, so no shard's key is the beginning of another's.
 
 use std::borrow::Cow;
 
@@ -20,13 +20,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::bucket::Fingerprint;
 use crate::domain::counter::ShardKey;
+use crate::domain::experiment::Incarnation;
 use crate::domain::id::ExperimentId;
 use crate::store::StoreError;
 use crate::store::embedded::clock::Window;
 use crate::store::embedded::state::{Change, Sums};
 
 /// Raised when a directory of this release can no longer be read by the previous one.
-pub(super) const FORMAT: u64 = 1;
+pub(super) const FORMAT: u64 = 2;
 
 pub(super) fn corrupt(what: &str) -> StoreError {
     StoreError::Corrupt(format!("in the data directory: {what}"))
@@ -35,6 +36,7 @@ pub(super) fn corrupt(what: &str) -> StoreError {
 pub(super) fn shard(key: &ShardKey) -> Vec<u8> {
     let mut bytes = key.experiment.as_str().as_bytes().to_vec();
     bytes.push(0);
+    bytes.extend(key.incarnation.0.to_be_bytes());
     bytes.extend(key.iteration.to_be_bytes());
     bytes.extend(key.shard.to_be_bytes());
     bytes
@@ -45,11 +47,13 @@ pub(super) fn split_shard(key: &[u8]) -> Result<(ShardKey, &[u8]), StoreError> {
     let parse = || {
         let end = key.iter().position(|byte| *byte == 0)?;
         let (experiment, rest) = key.split_at_checked(end)?;
-        let (iteration, rest) = rest.get(1..)?.split_first_chunk()?;
+        let (incarnation, rest) = rest.get(1..)?.split_first_chunk()?;
+        let (iteration, rest) = rest.split_first_chunk()?;
         let (shard, rest) = rest.split_first_chunk()?;
         let experiment = ExperimentId::parse(std::str::from_utf8(experiment).ok()?).ok()?;
         let (iteration, shard) = (u32::from_be_bytes(*iteration), u32::from_be_bytes(*shard));
-        Some((ShardKey { experiment, iteration, shard }, rest))
+        let incarnation = Incarnation(u64::from_be_bytes(*incarnation));
+        Some((ShardKey { experiment, incarnation, iteration, shard }, rest))
     };
     parse().ok_or_else(|| corrupt("a key does not start with a shard"))
 }
@@ -118,6 +122,7 @@ pub(super) fn parse_counters(bytes: &[u8]) -> Result<Vec<i64>, StoreError> {
 #[derive(Serialize, Deserialize)]
 struct Logged<'a> {
     experiment: Cow<'a, str>,
+    incarnation: u64,
     iteration: u32,
     shard: u32,
     sums: Cow<'a, Sums>,
@@ -127,6 +132,7 @@ struct Logged<'a> {
 pub(super) fn log_record(change: &Change) -> Result<Vec<u8>, StoreError> {
     let shards = change.shards.iter().map(|(key, added)| Logged {
         experiment: Cow::Borrowed(key.experiment.as_str()),
+        incarnation: key.incarnation.0,
         iteration: key.iteration,
         shard: key.shard,
         sums: Cow::Borrowed(&added.sums),
@@ -137,10 +143,12 @@ pub(super) fn log_record(change: &Change) -> Result<Vec<u8>, StoreError> {
 pub(super) fn parse_log_record(bytes: &[u8]) -> Result<Vec<(ShardKey, Sums)>, StoreError> {
     let logged: Vec<Logged<'_>> =
         postcard::from_bytes(bytes).map_err(|error| corrupt(&format!("a log record: {error}")))?;
-    let shards = logged.into_iter().map(|Logged { experiment, iteration, shard, sums }| {
+    let shards = logged.into_iter().map(|logged| {
+        let Logged { experiment, incarnation, iteration, shard, sums } = logged;
         let experiment = ExperimentId::parse(&experiment)
             .map_err(|_| corrupt("a log record names no experiment"))?;
-        Ok((ShardKey { experiment, iteration, shard }, sums.into_owned()))
+        let incarnation = Incarnation(incarnation);
+        Ok((ShardKey { experiment, incarnation, iteration, shard }, sums.into_owned()))
     });
     shards.collect()
 }
@@ -151,7 +159,8 @@ mod tests {
     use crate::store::embedded::state::ShardChange;
 
     fn key(shard: u32) -> ShardKey {
-        ShardKey { experiment: ExperimentId::parse("a-b").unwrap(), iteration: 7, shard }
+        let experiment = ExperimentId::parse("a-b").unwrap();
+        ShardKey { experiment, incarnation: Incarnation(u64::MAX - 1), iteration: 7, shard }
     }
 
     #[test]

@@ -2,18 +2,19 @@
 //!
 //! | key | type | holds |
 //! |---|---|---|
-//! | `{P:E:I:S}:directory` | set | every other key of the shard |
-//! | `{P:E:I:S}:row:NAME` | string | a row: big-endian 64-bit integers, `BITFIELD ... i64 #column` |
-//! | `{P:E:I:S}:notes` | hash | slot -> stamp (big-endian 64 bits) and bytes |
-//! | `{P:E:I:S}:units` | hash | digests of exposed units, in a table |
-//! | `{P:E:I:S}:events:WINDOW` | hash | digests of events counted in that window; expires |
-//! | `{P:E:I:S}:writer:NAME` | string | number and answers of the writer's last batch; expires |
+//! | `{P:E:C:I:S}:directory` | set | every other key of the shard |
+//! | `{P:E:C:I:S}:row:NAME` | string | a row: big-endian 64-bit integers, `BITFIELD ... i64 #column` |
+//! | `{P:E:C:I:S}:notes` | hash | slot -> stamp (big-endian 64 bits) and bytes |
+//! | `{P:E:C:I:S}:units` | hash | digests of exposed units, in a table |
+//! | `{P:E:C:I:S}:events:WINDOW` | hash | digests of events counted in that window; expires |
+//! | `{P:E:C:I:S}:writer:NAME` | string | number and answers of the writer's last batch; expires |
 //! | `{P:catalog}:experiments` | hash | experiment id -> revision and record |
 //! | `{P:catalog}:removals` | hash | experiment id -> shards whose data is being deleted |
 //! | `{P:catalog}:version` | string | a number, raised by every change of a record |
 //! | `{P:catalog}:changes` | channel | the new version, after every change |
 //!
-//! P is the prefix of the installation, E the experiment, I its iteration, S the shard. What
+//! P is the prefix of the installation, E the experiment, C its incarnation in hexadecimal, I its
+//! iteration, S the shard. What
 //! stands in braces is the *hash tag*: Redis Cluster places a key by its tag alone. All keys of a
 //! shard share one tag, so that one script may touch them all; different shards have different
 //! tags, so that a hot experiment spreads over the cluster. The directory makes `KEYS` and `SCAN`
@@ -27,11 +28,12 @@
 //! shard (130 MB), use more shards.
 //!
 //! No tag equals another: ids hold no `:`, so a tag read from its end gives shard, iteration,
-//! experiment and prefix again, and `catalog` is no number.
+//! incarnation, experiment and prefix again, and `catalog` is no number.
 
 use std::fmt;
 
 use crate::domain::counter::ShardKey;
+use crate::domain::experiment::Incarnation;
 use crate::domain::id::ExperimentId;
 
 /// What all keys of an installation start with, so that several can share one Redis.
@@ -71,8 +73,8 @@ pub(super) struct ShardKeys {
 
 impl ShardKeys {
     pub(super) fn new(prefix: &Prefix, shard: &ShardKey) -> Self {
-        let ShardKey { experiment, iteration, shard } = shard;
-        Self { tag: format!("{{{prefix}:{experiment}:{iteration}:{shard}}}") }
+        let ShardKey { experiment, incarnation, iteration, shard } = shard;
+        Self { tag: format!("{{{prefix}:{experiment}:{:x}:{iteration}:{shard}}}", incarnation.0) }
     }
 
     pub(super) fn directory(&self) -> String {
@@ -128,21 +130,26 @@ impl CatalogKeys {
     }
 }
 
-/// Writes down which shards of an experiment are being removed: `iteration/shard`, separated by
-/// blanks. Shards of another experiment are left out: a record owns only its own data.
+/// Writes down which shards of an experiment are being removed: `incarnation/iteration/shard`,
+/// separated by blanks. Shards of another experiment are left out: a record owns only its own data.
 pub(super) fn write_shards(id: &ExperimentId, shards: &[ShardKey]) -> String {
     let own = shards.iter().filter(|shard| shard.experiment == *id);
-    let names: Vec<String> =
-        own.map(|shard| format!("{}/{}", shard.iteration, shard.shard)).collect();
+    let names: Vec<String> = own.map(write_shard).collect();
     names.join(" ")
+}
+
+fn write_shard(key: &ShardKey) -> String {
+    format!("{:x}/{}/{}", key.incarnation.0, key.iteration, key.shard)
 }
 
 /// Reads what [`write_shards`] wrote; `None` when it did not.
 pub(super) fn read_shards(id: &ExperimentId, text: &str) -> Option<Vec<ShardKey>> {
     let parse = |name: &str| {
-        let (iteration, shard) = name.split_once('/')?;
+        let (incarnation, rest) = name.split_once('/')?;
+        let (iteration, shard) = rest.split_once('/')?;
+        let incarnation = Incarnation(u64::from_str_radix(incarnation, 16).ok()?);
         let (iteration, shard) = (iteration.parse().ok()?, shard.parse().ok()?);
-        Some(ShardKey { experiment: id.clone(), iteration, shard })
+        Some(ShardKey { experiment: id.clone(), incarnation, iteration, shard })
     };
     text.split_whitespace().map(parse).collect()
 }
@@ -152,7 +159,8 @@ mod tests {
     use super::*;
 
     fn shard(iteration: u32, shard: u32) -> ShardKey {
-        ShardKey { experiment: ExperimentId::parse("a-b").unwrap(), iteration, shard }
+        let experiment = ExperimentId::parse("a-b").unwrap();
+        ShardKey { experiment, incarnation: Incarnation(0xab), iteration, shard }
     }
 
     /// As Redis Cluster defines it.
@@ -167,7 +175,7 @@ mod tests {
         for prefix in ["tiebreak", "", "a:b", "team *[x]?é \n"] {
             let prefix = Prefix::try_from(prefix.to_owned()).unwrap();
             let keys = ShardKeys::new(&prefix, &shard(3, 63));
-            let tag = format!("{prefix}:a-b:3:63");
+            let tag = format!("{prefix}:a-b:ab:3:63");
             for key in [
                 keys.directory(),
                 keys.notes(),
@@ -208,7 +216,7 @@ mod tests {
         for shards in [vec![], vec![shard(1, 0)], vec![shard(1, 0), shard(2, 63)]] {
             assert_eq!(read_shards(&id, &write_shards(&id, &shards)), Some(shards));
         }
-        for bad in ["1", "a/b", "1/0/2", "-1/0"] {
+        for bad in ["1", "1/0", "1/a/b", "1/1/0/2", "1/-1/0", "x/1/0"] {
             assert_eq!(read_shards(&id, bad), None);
         }
     }

@@ -40,7 +40,7 @@ async fn an_unknown_format_is_refused() {
     let refused = EmbeddedStore::open(home.directory.path(), home.embedded_options()).unwrap_err();
     assert!(matches!(refused, StoreError::Corrupt(_)), "{refused:?}");
     let text = refused.to_string();
-    assert!(text.contains("format 17") && text.contains("format 1"), "{text}");
+    assert!(text.contains("format 17") && text.contains("format 2"), "{text}");
 }
 
 #[tokio::test]
@@ -120,7 +120,14 @@ async fn an_interrupted_removal_is_finished_when_the_directory_is_opened() {
     }
     drop(store);
     // As the first step of a removal leaves it when the others never come.
-    let note = [b"x\0".as_slice(), &1_u32.to_be_bytes(), &0_u32.to_be_bytes()].concat();
+    let (incarnation, iteration, shard) = (0_u64, 1_u32, 0_u32);
+    let note = [
+        b"x\0".as_slice(),
+        &incarnation.to_be_bytes(),
+        &iteration.to_be_bytes(),
+        &shard.to_be_bytes(),
+    ];
+    let note = note.concat();
     with_database(&home, |database| keyspace(database, "erasing").insert(&note, []).unwrap());
     let store = home.open().await;
     assert_eq!(store.rows(&gone).await.unwrap(), Rows::new());

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use tiebreak::domain::counter::{Admission, Event};
-use tiebreak::domain::experiment::{Experiment, Revision};
+use tiebreak::domain::counter::{Admission, Event, ShardKey};
+use tiebreak::domain::experiment::{Experiment, Incarnation, Revision};
 use tiebreak::store::Applied::{Counted, NotExposed};
 use tiebreak::store::{Rows, Store, StoreError};
 use tokio::task::JoinSet;
@@ -22,6 +22,7 @@ on_every_store!(
     a_removed_experiment_leaves_nothing,
     a_removal_at_another_revision_changes_nothing,
     an_experiment_created_again_starts_from_nothing,
+    incarnations_of_a_name_share_nothing,
 );
 
 fn assert_conflict<T: std::fmt::Debug>(result: Result<T, StoreError>, want: [Option<u64>; 2]) {
@@ -177,4 +178,25 @@ async fn an_experiment_created_again_starts_from_nothing(home: Home) {
         let shards = std::slice::from_ref(&shard);
         store.remove(created.id(), Revision(1), shards).await.unwrap();
     }
+}
+
+/// A replica that has not heard yet that an experiment was deleted and created again counts for the
+/// one that it knows.
+async fn incarnations_of_a_name_share_nothing(home: Home) {
+    let store = home.open().await;
+    let (old, new) =
+        (shard("x", 1, 0), ShardKey { incarnation: Incarnation(1), ..shard("x", 1, 0) });
+    store.apply(&new, &[event(1), event(2)]).await.unwrap();
+    store.raise(&new, &rows([("m/v", &[5])])).await.unwrap();
+    let asks = Event { admission: Admission::ExposedOnly, ..event(1) };
+    assert_eq!(
+        store.apply(&old, &[asks, event_with_id(1, 1)]).await.unwrap(),
+        [NotExposed, Counted]
+    );
+    assert_eq!(store.rows(&old).await.unwrap()["n/v/m"], [1]);
+    let created = create(&*store, "x").await;
+    store.remove(created.id(), Revision(1), std::slice::from_ref(&old)).await.unwrap();
+    assert_eq!(store.rows(&old).await.unwrap(), Rows::new());
+    let kept = store.rows(&new).await.unwrap();
+    assert_eq!((&kept["n/v/m"], &kept["m/v"]), (&vec![2], &vec![5]));
 }

@@ -47,7 +47,7 @@ async fn every_key_is_in_the_directory_of_its_shard() {
     let (home, mut connection) = home().await;
     let store = home.open().await;
     store.apply(&shard("x", 1, 0), &[event_with_id(1, 1)]).await.unwrap();
-    let directory = "{tiebreak:x:1:0}:directory";
+    let directory = "{tiebreak:x:0:1:0}:directory";
     let mut listed: Vec<String> =
         cmd("SMEMBERS").arg(directory).query_async(&mut connection).await.unwrap();
     listed.push(directory.to_owned());
@@ -56,7 +56,7 @@ async fn every_key_is_in_the_directory_of_its_shard() {
     keys.sort();
     assert_eq!(listed, keys);
     assert_eq!(keys.len(), 6, "directory, one window, units, a writer, two rows: {keys:?}");
-    assert!(keys.iter().all(|key| key.starts_with("{tiebreak:x:1:0}:")), "{keys:?}");
+    assert!(keys.iter().all(|key| key.starts_with("{tiebreak:x:0:1:0}:")), "{keys:?}");
     let events = keys.iter().find(|key| key.contains(":events:")).unwrap();
     let left: u64 = cmd("TTL").arg(events).query_async(&mut connection).await.unwrap();
     assert!((1_209_500..=1_209_600).contains(&left), "two weeks, not {left} s");
@@ -176,10 +176,10 @@ async fn a_key_of_another_type_is_corrupt_and_nothing_is_half_applied() {
     let (home, mut connection) = home().await;
     for (number, key) in ["directory", "units", "row:n/v/m"].into_iter().enumerate() {
         let (store, shard) = (home.open().await, shard("x", 1, u32::try_from(number).unwrap()));
-        let key = format!("{{tiebreak:x:1:{number}}}:{key}");
+        let key = format!("{{tiebreak:x:0:1:{number}}}:{key}");
         cmd("RPUSH").arg(&key).arg("strange").exec_async(&mut connection).await.unwrap();
         corrupt(&store.apply(&shard, &[event_with_id(1, 1)]).await);
-        let tag = format!("{{tiebreak:x:1:{number}}}");
+        let tag = format!("{{tiebreak:x:0:1:{number}}}");
         let keys = home.redis_keys().await;
         let ours: Vec<_> = keys.iter().filter(|key| key.starts_with(&tag)).collect();
         assert_eq!(ours, [&key]);
@@ -192,7 +192,7 @@ async fn a_key_of_another_type_is_corrupt_and_nothing_is_half_applied() {
 async fn a_raise_that_meets_what_is_not_ours_is_refused_whole() {
     let (home, mut connection) = home().await;
     let (store, shard) = (home.open().await, shard("x", 1, 0));
-    let (directory, ragged) = ("{tiebreak:x:1:0}:directory", "{tiebreak:x:1:0}:row:m/b");
+    let (directory, ragged) = ("{tiebreak:x:0:1:0}:directory", "{tiebreak:x:0:1:0}:row:m/b");
     let raised = rows([("m/a", &[3]), ("m/b", &[4])]);
     for (strange, command) in [(directory, "RPUSH"), (ragged, "RPUSH"), (ragged, "APPEND")] {
         cmd(command).arg(strange).arg("abc").exec_async(&mut connection).await.unwrap();
@@ -208,7 +208,7 @@ async fn a_raise_enters_a_row_into_the_directory_though_it_does_not_grow() {
     let (home, mut connection) = home().await;
     let (store, shard) = (home.open().await, shard("x", 1, 0));
     let left = 9_i64.to_be_bytes();
-    let key = "{tiebreak:x:1:0}:row:m/b";
+    let key = "{tiebreak:x:0:1:0}:row:m/b";
     cmd("SET").arg(key).arg(left.as_slice()).exec_async(&mut connection).await.unwrap();
     store.raise(&shard, &rows([("m/a", &[3]), ("m/b", &[4])])).await.unwrap();
     let expected = rows([("m/a", &[3]), ("m/b", &[9])]);
@@ -237,7 +237,7 @@ async fn bytes_that_are_not_ours_are_corrupt() {
     let (home, mut connection) = home().await;
     let (store, shard) = (home.open().await, shard("x", 1, 0));
     store.apply(&shard, &[event(1)]).await.unwrap();
-    let row = "{tiebreak:x:1:0}:row:n/v/m";
+    let row = "{tiebreak:x:0:1:0}:row:n/v/m";
     cmd("APPEND").arg(row).arg("abc").exec_async(&mut connection).await.unwrap();
     corrupt(&store.rows(&shard).await);
     let catalog = "{tiebreak:catalog}:experiments";
@@ -254,7 +254,7 @@ async fn an_interrupted_removal_is_finished_before_the_name_is_used_again() {
     store.apply(&shard, &[event_with_id(1, 1)]).await.unwrap();
     // As remove.lua leaves it when nobody comes to delete the data.
     let removals = "{tiebreak:catalog}:removals";
-    cmd("HSET").arg(removals).arg("x").arg("1/0").exec_async(&mut connection).await.unwrap();
+    cmd("HSET").arg(removals).arg("x").arg("0/1/0").exec_async(&mut connection).await.unwrap();
     store.put(&experiment("x", 1), None).await.unwrap();
     assert_eq!(store.rows(&shard).await.unwrap(), Rows::new());
     assert_eq!(store.apply(&shard, &[event_with_id(1, 1)]).await.unwrap(), [Counted]);

@@ -3,7 +3,7 @@
 use tiebreak::domain::bucket::Fingerprint;
 use tiebreak::domain::counter::{Admission, Event, Increment, ShardKey};
 use tiebreak::domain::draft::{BucketingDraft, Draft, MetricDraft, VariantDraft};
-use tiebreak::domain::experiment::{Experiment, Revision, ShardCount, Timestamp};
+use tiebreak::domain::experiment::{Experiment, Incarnation, Revision, ShardCount, Timestamp};
 use tiebreak::domain::id::ExperimentId;
 use tiebreak::domain::metric::{Direction, Kind, Role};
 use tiebreak::store::Rows;
@@ -35,8 +35,10 @@ pub(crate) fn event_with_id(unit: u64, id: u64) -> Event {
     Event { dedup: Some(fingerprint(id)), ..event(unit) }
 }
 
+/// Of the [`experiment`] of that name.
 pub(crate) fn shard(experiment: &str, iteration: u32, shard: u32) -> ShardKey {
-    ShardKey { experiment: ExperimentId::parse(experiment).unwrap(), iteration, shard }
+    let experiment = ExperimentId::parse(experiment).unwrap();
+    ShardKey { experiment, incarnation: Incarnation(0), iteration, shard }
 }
 
 /// Rows by name.
