@@ -65,16 +65,31 @@ impl fmt::Display for Prefix {
     }
 }
 
+/// A hash tag, braces included.
+#[derive(Debug, Clone)]
+pub(super) struct Tag(String);
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// The keys of one shard.
 #[derive(Debug)]
 pub(super) struct ShardKeys {
-    tag: String,
+    tag: Tag,
 }
 
 impl ShardKeys {
     pub(super) fn new(prefix: &Prefix, shard: &ShardKey) -> Self {
         let ShardKey { experiment, incarnation, iteration, shard } = shard;
-        Self { tag: format!("{{{prefix}:{experiment}:{:x}:{iteration}:{shard}}}", incarnation.0) }
+        let incarnation = incarnation.0;
+        Self { tag: Tag(format!("{{{prefix}:{experiment}:{incarnation:x}:{iteration}:{shard}}}")) }
+    }
+
+    pub(super) fn tag(&self) -> &Tag {
+        &self.tag
     }
 
     pub(super) fn directory(&self) -> String {
@@ -105,13 +120,14 @@ impl ShardKeys {
 
     /// The name in the key of a row; `None` for any other key.
     pub(super) fn row_name<'a>(&self, key: &'a str) -> Option<&'a str> {
-        key.strip_prefix(&self.tag)?.strip_prefix(":row:")
+        key.strip_prefix(&self.tag.0)?.strip_prefix(":row:")
     }
 }
 
 /// The keys of the records.
 #[derive(Debug, Clone)]
 pub(super) struct CatalogKeys {
+    pub(super) tag: Tag,
     pub(super) experiments: String,
     pub(super) removals: String,
     pub(super) version: String,
@@ -120,12 +136,14 @@ pub(super) struct CatalogKeys {
 
 impl CatalogKeys {
     pub(super) fn new(prefix: &Prefix) -> Self {
-        let key = |name| format!("{{{prefix}:catalog}}:{name}");
+        let tag = Tag(format!("{{{prefix}:catalog}}"));
+        let key = |name| format!("{tag}:{name}");
         Self {
             experiments: key("experiments"),
             removals: key("removals"),
             version: key("version"),
             changes: key("changes"),
+            tag,
         }
     }
 }

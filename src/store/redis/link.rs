@@ -1,18 +1,19 @@
-//! The connection to Redis: one call, one answer within the time that is given to it.
+//! The link to Redis: one call, one answer within the time that is given to it.
 
 use std::fmt;
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, FromRedisValue, Pipeline};
+use redis::{Client, Cmd, FromRedisValue};
 
 use crate::domain::counter::ShardKey;
 use crate::domain::experiment::{Experiment, Revision};
 use crate::domain::id::ExperimentId;
 use crate::store::redis::batch::Batch;
 use crate::store::redis::error::{Failed, classify, redact};
-use crate::store::redis::keys::{CatalogKeys, ShardKeys};
+use crate::store::redis::keys::{CatalogKeys, ShardKeys, Tag};
 use crate::store::redis::procedures::{Changed, Procedures};
+use crate::store::redis::way::Way;
 use crate::store::{Applied, Note, Rows, StoreError};
 
 /// A connection that comes back when it is lost.
@@ -58,13 +59,29 @@ impl Link {
         StoreError::unavailable(NoAnswer { address, timeout })
     }
 
-    pub(super) async fn query<T: FromRedisValue>(
+    /// The way to the keys of a tag.
+    fn way(&self, _tag: &Tag) -> Way {
+        Way::Direct(self.connection.clone())
+    }
+
+    /// One command that only reads keys of a tag.
+    pub(super) async fn read<T: FromRedisValue>(
         &self,
-        commands: &Pipeline,
+        tag: &Tag,
+        command: &Cmd,
     ) -> Result<T, StoreError> {
-        let mut connection = self.connection.clone();
-        let call = commands.query_async(&mut connection);
-        self.answer(async { call.await.map_err(classify) }).await
+        let mut way = self.way(tag);
+        self.answer(async { way.send(command).await.map_err(classify) }).await
+    }
+
+    /// One command that writes to keys of a tag.
+    pub(super) async fn write<T: FromRedisValue>(
+        &self,
+        tag: &Tag,
+        command: &Cmd,
+    ) -> Result<T, StoreError> {
+        let mut way = self.way(tag);
+        self.answer(async { way.send(command).await.map_err(classify) }).await
     }
 
     /// Sends a batch, numbered by its writer.
@@ -76,30 +93,24 @@ impl Link {
         batch: &Batch<'_>,
         window_milliseconds: u64,
     ) -> Result<Vec<Applied>, Failed> {
-        let mut connection = self.connection.clone();
-        let call = self.procedures.apply(
-            &mut connection,
-            keys,
-            writer,
-            number,
-            batch,
-            window_milliseconds,
-        );
+        let mut way = self.way(keys.tag());
+        let call =
+            self.procedures.apply(&mut way, keys, writer, number, batch, window_milliseconds);
         let answer = tokio::time::timeout(self.timeout, call).await;
         answer.unwrap_or_else(|_| Err(Failed::unknown(self.no_answer())))
     }
 
     pub(super) async fn raise(&self, keys: &ShardKeys, rows: &Rows) -> Result<(), StoreError> {
-        let mut connection = self.connection.clone();
-        self.answer(self.procedures.raise(&mut connection, keys, rows)).await
+        let mut way = self.way(keys.tag());
+        self.answer(self.procedures.raise(&mut way, keys, rows)).await
     }
 
     pub(super) async fn rows(
         &self,
         keys: &ShardKeys,
     ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        let mut connection = self.connection.clone();
-        self.answer(self.procedures.rows(&mut connection, keys)).await
+        let mut way = self.way(keys.tag());
+        self.answer(self.procedures.rows(&mut way, keys)).await
     }
 
     pub(super) async fn note(
@@ -108,8 +119,16 @@ impl Link {
         slot: u32,
         note: &Note,
     ) -> Result<bool, StoreError> {
-        let mut connection = self.connection.clone();
-        self.answer(self.procedures.note(&mut connection, keys, slot, note)).await
+        let mut way = self.way(keys.tag());
+        self.answer(self.procedures.note(&mut way, keys, slot, note)).await
+    }
+
+    pub(super) async fn records(
+        &self,
+        catalog: &CatalogKeys,
+    ) -> Result<(Option<u64>, Vec<Vec<u8>>), StoreError> {
+        let mut way = self.way(&catalog.tag);
+        self.answer(self.procedures.records(&mut way, catalog)).await
     }
 
     pub(super) async fn put(
@@ -118,8 +137,8 @@ impl Link {
         experiment: &Experiment,
         expected: Option<Revision>,
     ) -> Result<Changed, StoreError> {
-        let mut connection = self.connection.clone();
-        self.answer(self.procedures.put(&mut connection, catalog, experiment, expected)).await
+        let mut way = self.way(&catalog.tag);
+        self.answer(self.procedures.put(&mut way, catalog, experiment, expected)).await
     }
 
     pub(super) async fn remove(
@@ -129,8 +148,8 @@ impl Link {
         expected: Revision,
         shards: &[ShardKey],
     ) -> Result<Changed, StoreError> {
-        let mut connection = self.connection.clone();
-        let call = self.procedures.remove(&mut connection, catalog, id, expected, shards);
+        let mut way = self.way(&catalog.tag);
+        let call = self.procedures.remove(&mut way, catalog, id, expected, shards);
         self.answer(call).await
     }
 }

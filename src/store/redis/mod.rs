@@ -19,13 +19,14 @@ pub mod keys;
 mod lines;
 mod link;
 mod procedures;
+mod way;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::pipe;
+use redis::Cmd;
 
 use crate::domain::counter::{Event, ShardKey};
 use crate::domain::experiment::{Experiment, Revision};
@@ -103,8 +104,8 @@ impl RedisStore {
     }
 
     async fn directory(&self, keys: &ShardKeys) -> Result<Vec<String>, StoreError> {
-        let (mut directory,): (Vec<String>,) =
-            self.link.query(pipe().smembers(keys.directory())).await?;
+        let mut directory: Vec<String> =
+            self.link.read(keys.tag(), &Cmd::smembers(keys.directory())).await?;
         directory.sort_unstable();
         Ok(directory)
     }
@@ -114,12 +115,13 @@ impl RedisStore {
         for shard in shards {
             let keys = self.shard_keys(shard);
             for step in self.directory(&keys).await?.chunks(STEP) {
-                let _: () = self.link.query(pipe().unlink(step).ignore()).await?;
+                let _: u64 = self.link.write(keys.tag(), &Cmd::unlink(step)).await?;
             }
             // Last, so that an interrupted removal still finds what is left.
-            let _: () = self.link.query(pipe().unlink(keys.directory()).ignore()).await?;
+            let _: u64 = self.link.write(keys.tag(), &Cmd::unlink(keys.directory())).await?;
         }
-        self.link.query(pipe().hdel(&self.catalog.removals, id.as_str()).ignore()).await
+        let done = Cmd::hdel(&self.catalog.removals, id.as_str());
+        self.link.write::<u64>(&self.catalog.tag, &done).await.map(drop)
     }
 }
 
@@ -167,29 +169,27 @@ impl Store for RedisStore {
 
     async fn notes(&self, shard: &ShardKey) -> Result<Notes, StoreError> {
         let keys = self.shard_keys(shard);
-        let (stored,): (Vec<(u32, Vec<u8>)>,) =
-            self.link.query(pipe().hgetall(keys.notes())).await?;
+        let stored: Vec<(u32, Vec<u8>)> =
+            self.link.read(keys.tag(), &Cmd::hgetall(keys.notes())).await?;
         stored.into_iter().map(|(slot, note)| Ok((slot, Note::from_stored(&note)?))).collect()
     }
 
     async fn records(&self) -> Result<Records, StoreError> {
-        let mut commands = pipe();
-        // One transaction, so that the version is that of the records.
-        commands.atomic().get(&self.catalog.version).hvals(&self.catalog.experiments);
-        let (version, records): (Option<u64>, Vec<Vec<u8>>) = self.link.query(&commands).await?;
+        let (version, records) = self.link.records(&self.catalog).await?;
         let experiments = records.iter().map(|record| codec::parse_record(record));
         let experiments = experiments.collect::<Result<_, _>>()?;
         Ok(Records { version: version.unwrap_or_default(), experiments })
     }
 
     async fn version(&self) -> Result<u64, StoreError> {
-        let (version,): (Option<u64>,) = self.link.query(pipe().get(&self.catalog.version)).await?;
+        let version: Option<u64> =
+            self.link.read(&self.catalog.tag, &Cmd::get(&self.catalog.version)).await?;
         Ok(version.unwrap_or_default())
     }
 
     async fn get(&self, id: &ExperimentId) -> Result<Option<Experiment>, StoreError> {
-        let (record,): (Option<Vec<u8>>,) =
-            self.link.query(pipe().hget(&self.catalog.experiments, id.as_str())).await?;
+        let command = Cmd::hget(&self.catalog.experiments, id.as_str());
+        let record: Option<Vec<u8>> = self.link.read(&self.catalog.tag, &command).await?;
         record.map(|record| codec::parse_record(&record)).transpose()
     }
 

@@ -1,10 +1,10 @@
 //! The procedures that run inside Redis, and what they answer. Each says at its top what it takes.
 //!
 //! They run there because each decides on what it reads: `apply` counts an event only if its id
-//! is new, `raise` and `note` write only what is larger or later, `rows` reads all rows at one
-//! point in time, `put` and `remove` write only over the revision
-//! that the caller has seen. With plain commands another client could come in between, and MULTI
-//! cannot read.
+//! is new, `raise` and `note` write only what is larger or later, `rows` and `records` read what
+//! belongs together at one point in time, `put` and `remove` write only over the revision that the
+//! caller has seen. With plain commands another client could come in between, and MULTI cannot
+//! read.
 //!
 //! Since Redis 7.0 they are functions of one library: kept with the data, so that replicas and a
 //! restarted server know them. Where there are no functions, or no right to load them, they are
@@ -14,7 +14,6 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use redis::aio::ConnectionManager;
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, Script, ServerErrorKind, cmd};
 
 use crate::domain::counter::ShardKey;
@@ -24,6 +23,7 @@ use crate::store::redis::batch::Batch;
 use crate::store::redis::codec;
 use crate::store::redis::error::{Failed, classify};
 use crate::store::redis::keys::{self, CatalogKeys, ShardKeys};
+use crate::store::redis::way::Way;
 use crate::store::{Applied, COUNTER_LIMIT, Note, Rows, StoreError};
 
 /// Name, source, and what it does not do: a function that says that it only reads is let through
@@ -36,8 +36,9 @@ const ROWS: Source = ("rows", include_str!("rows.lua"), "'no-writes'");
 const NOTE: Source = ("note", include_str!("note.lua"), "");
 const PUT: Source = ("put", include_str!("put.lua"), "");
 const REMOVE: Source = ("remove", include_str!("remove.lua"), "");
+const RECORDS: Source = ("records", include_str!("records.lua"), "'no-writes'");
 
-const ALL: [Source; 6] = [APPLY, RAISE, ROWS, NOTE, PUT, REMOVE];
+const ALL: [Source; 7] = [APPLY, RAISE, ROWS, NOTE, PUT, REMOVE, RECORDS];
 
 /// The procedures, digested once.
 pub(super) struct Procedures {
@@ -50,11 +51,13 @@ pub(super) struct Procedures {
     note: Procedure,
     put: Procedure,
     remove: Procedure,
+    records: Procedure,
 }
 
 struct Procedure {
     function: String,
-    script: Script,
+    source: &'static str,
+    digest: String,
 }
 
 /// What became of a change to a record.
@@ -74,7 +77,8 @@ impl Procedures {
         let function = |name: &str| format!("tiebreak_{version}_{name}");
         let procedure = |(name, source, _): Source| Procedure {
             function: function(name),
-            script: Script::new(source),
+            source,
+            digest: Script::new(source).get_hash().to_owned(),
         };
         let registered = |(name, source, flags): Source| {
             let name = function(name);
@@ -93,12 +97,13 @@ impl Procedures {
             note: procedure(NOTE),
             put: procedure(PUT),
             remove: procedure(REMOVE),
+            records: procedure(RECORDS),
         }
     }
 
     pub(super) async fn apply(
         &self,
-        connection: &mut ConnectionManager,
+        way: &mut Way,
         shard: &ShardKeys,
         writer: &str,
         number: u64,
@@ -106,7 +111,7 @@ impl Procedures {
         window_milliseconds: u64,
     ) -> Result<Vec<Applied>, Failed> {
         let reply: Vec<u8> = self
-            .call(connection, &self.apply, |call| {
+            .call(way, &self.apply, |call| {
                 call.arg(4 + batch.rows.len());
                 call.arg(shard.directory()).arg(shard.units()).arg(shard.events());
                 call.arg(shard.writer(writer));
@@ -124,11 +129,11 @@ impl Procedures {
 
     pub(super) async fn raise(
         &self,
-        connection: &mut ConnectionManager,
+        way: &mut Way,
         shard: &ShardKeys,
         rows: &Rows,
     ) -> Result<(), StoreError> {
-        let raised = self.call(connection, &self.raise, |call| {
+        let raised = self.call(way, &self.raise, |call| {
             call.arg(1 + rows.len()).arg(shard.directory());
             for name in rows.keys() {
                 call.arg(shard.row(name));
@@ -143,11 +148,11 @@ impl Procedures {
     /// Keys of rows and what is there.
     pub(super) async fn rows(
         &self,
-        connection: &mut ConnectionManager,
+        way: &mut Way,
         shard: &ShardKeys,
     ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        let rows = self.call(connection, &self.rows, |call| {
-            call.arg(1).arg(shard.directory()).arg(shard.row(""));
+        let rows = self.call(way, &self.rows, |call| {
+            call.arg(2).arg(shard.directory()).arg(shard.row(""));
         });
         rows.await.map_err(classify)
     }
@@ -155,12 +160,12 @@ impl Procedures {
     /// Whether the note was kept.
     pub(super) async fn note(
         &self,
-        connection: &mut ConnectionManager,
+        way: &mut Way,
         shard: &ShardKeys,
         slot: u32,
         note: &Note,
     ) -> Result<bool, StoreError> {
-        let kept = self.call(connection, &self.note, |call| {
+        let kept = self.call(way, &self.note, |call| {
             call.arg(2).arg(shard.directory()).arg(shard.notes());
             call.arg(slot).arg(note.to_stored());
         });
@@ -169,14 +174,14 @@ impl Procedures {
 
     pub(super) async fn put(
         &self,
-        connection: &mut ConnectionManager,
+        way: &mut Way,
         catalog: &CatalogKeys,
         experiment: &Experiment,
         expected: Option<Revision>,
     ) -> Result<Changed, StoreError> {
         let (id, record) = (experiment.id(), codec::record(experiment)?);
         let expected = expected.map(|revision| revision.0.to_string()).unwrap_or_default();
-        let reply = self.call(connection, &self.put, |call| {
+        let reply = self.call(way, &self.put, |call| {
             name_catalog(call, catalog);
             call.arg(id.as_str()).arg(&expected).arg(&record).arg(&catalog.changes);
         });
@@ -185,13 +190,13 @@ impl Procedures {
 
     pub(super) async fn remove(
         &self,
-        connection: &mut ConnectionManager,
+        way: &mut Way,
         catalog: &CatalogKeys,
         id: &ExperimentId,
         expected: Revision,
         shards: &[ShardKey],
     ) -> Result<Changed, StoreError> {
-        let reply = self.call(connection, &self.remove, |call| {
+        let reply = self.call(way, &self.remove, |call| {
             name_catalog(call, catalog);
             call.arg(id.as_str()).arg(expected.0).arg(keys::write_shards(id, shards));
             call.arg(&catalog.changes);
@@ -199,11 +204,23 @@ impl Procedures {
         changed(id, &reply.await.map_err(classify)?)
     }
 
+    /// The version, `None` before the first record, and the records.
+    pub(super) async fn records(
+        &self,
+        way: &mut Way,
+        catalog: &CatalogKeys,
+    ) -> Result<(Option<u64>, Vec<Vec<u8>>), StoreError> {
+        let records = self.call(way, &self.records, |call| {
+            call.arg(2).arg(&catalog.experiments).arg(&catalog.version);
+        });
+        records.await.map_err(classify)
+    }
+
     /// Calls a procedure, and once more after making it known where it is not. `arguments` adds
     /// the number of keys, the keys and the arguments.
     async fn call<T: FromRedisValue>(
         &self,
-        connection: &mut ConnectionManager,
+        way: &mut Way,
         procedure: &Procedure,
         arguments: impl Fn(&mut Cmd),
     ) -> Result<T, RedisError> {
@@ -211,42 +228,40 @@ impl Procedures {
             let mut command = if self.functions.load(Ordering::Relaxed) {
                 cmd("FCALL").arg(&procedure.function).to_owned()
             } else {
-                cmd("EVALSHA").arg(procedure.script.get_hash()).to_owned()
+                cmd("EVALSHA").arg(&procedure.digest).to_owned()
             };
             arguments(&mut command);
             command
         };
-        match command().query_async(connection).await {
+        match way.send(&command()).await {
             Err(error) if is_refusal(&error) && self.functions.load(Ordering::Relaxed) => {
                 self.functions.store(false, Ordering::Relaxed);
-                self.make_known(connection, procedure).await?;
-                command().query_async(connection).await
+                self.make_known(way, procedure).await?;
+                way.send(&command()).await
             }
             Err(error) if is_unknown(&error) => {
-                self.make_known(connection, procedure).await?;
-                command().query_async(connection).await
+                self.make_known(way, procedure).await?;
+                way.send(&command()).await
             }
             answer => answer,
         }
     }
 
-    async fn make_known(
-        &self,
-        connection: &mut ConnectionManager,
-        procedure: &Procedure,
-    ) -> Result<(), RedisError> {
+    async fn make_known(&self, way: &mut Way, procedure: &Procedure) -> Result<(), RedisError> {
         if self.functions.load(Ordering::Relaxed) {
             let mut load = cmd("FUNCTION");
             load.arg("LOAD").arg(&self.library);
-            match load.exec_async(connection).await {
-                Ok(()) => return Ok(()),
+            match way.send::<String>(&load).await {
+                Ok(_) => return Ok(()),
                 // Another replica of the service was faster.
                 Err(error) if error.to_string().contains("already exists") => return Ok(()),
                 Err(error) if is_refusal(&error) => self.functions.store(false, Ordering::Relaxed),
                 Err(error) => return Err(error),
             }
         }
-        procedure.script.load_async(connection).await.map(drop)
+        let mut load = cmd("SCRIPT");
+        load.arg("LOAD").arg(procedure.source);
+        way.send::<String>(&load).await.map(drop)
     }
 }
 

@@ -1,12 +1,16 @@
 -- All rows of a shard at one point in time.
 --
 -- KEYS[1]  the shard's directory: the keys of everything it holds
--- ARGV[1]  what the keys of rows start with
+-- KEYS[2]  what the keys of rows start with
 -- reply    key, bytes, key, bytes, ...
 --
 -- A script, because rows are read against each other: a sum over a count of a moment later is no
 -- mean. It reads keys that only the directory names; they have the directory's hash tag.
-local prefix = ARGV[1]
+--
+-- KEYS[2] is no key of anything, and named on purpose: while a cluster moves the slot key by key,
+-- a node runs what names several keys only if it holds them all. So this waits until the slot has
+-- moved, instead of reading the half of the rows that have arrived.
+local prefix = KEYS[2]
 local reply = {}
 for _, key in ipairs(redis.call('SMEMBERS', KEYS[1])) do
   if string.sub(key, 1, #prefix) == prefix then
