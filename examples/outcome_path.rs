@@ -139,6 +139,7 @@ fn outcome(number: u64) -> Event {
         dedup: Some(fingerprint(scramble(number))),
         unit: fingerprint(unit),
         admission: Admission::Anyone,
+        label: None,
         increments: vec![
             increment("o/treatment", 0, 1),
             increment("n/treatment/solved", group, 1),
@@ -267,6 +268,7 @@ async fn memory() {
         dedup: id.then(|| fingerprint(scramble(number))),
         unit: fingerprint(if id { 0 } else { scramble(number) }),
         admission: Admission::Anyone,
+        label: None,
         increments: vec![],
         if_unit_is_new: vec![],
     };

@@ -17,6 +17,7 @@
 //! | `x/{variant}/{limb}/{covariate}` | group | one limb of the covariate's sum |
 //! | `m/{variant}/{metric}/{quantile}` | see [`Evidence`] | maxima: what all looks so far showed |
 //! | `m/~split` | 0 | maximum: evidence against the split |
+//! | `g/{dimension}/{value}/...` | as the row behind it | the same of the units of one value |
 //!
 //! Count and sum of a variant are sums over its groups and stand nowhere else. A limb grows by
 //! less than 1e9 per outcome, so no counter overflows before 9.2e9 outcomes. Rows of maxima are no
@@ -29,6 +30,7 @@ use std::fmt;
 use crate::domain::bucket::Fingerprint;
 use crate::domain::experiment::{Experiment, Incarnation, Iteration, Layout, ShardCount};
 use crate::domain::id::{ExperimentId, MetricId, VariantId};
+use crate::domain::segment::{self, Label};
 use crate::stats::sketch::Bin;
 
 /// Blocks of groups for which a sketch is kept apart, so that quantiles get a design effect.
@@ -94,6 +96,8 @@ pub(crate) enum Spread {
 impl Spread {
     /// Of the row of that name; `None` for a name that no [`Row`] has.
     pub(crate) fn of_name(name: &str) -> Option<Self> {
+        let of_segment = name.strip_prefix(segment::ROWS);
+        let name = of_segment.map_or(Some(name), |rest| rest.splitn(3, '/').nth(2))?;
         match name.as_bytes() {
             [b'e' | b'n' | b's' | b'c' | b'x', b'/', ..] => Some(Self::Groups),
             [b'q', b'/', ..] => Some(Self::Blocks),
@@ -133,6 +137,9 @@ pub struct Event {
     pub unit: Fingerprint,
     /// What must be known of the unit.
     pub admission: Admission,
+    /// What the unit is remembered with when it is new, and what it must have been remembered
+    /// with otherwise. `None` where units have no labels.
+    pub label: Option<Label>,
     /// Added in any case.
     pub increments: Vec<Increment>,
     /// Added when the unit was not exposed before.

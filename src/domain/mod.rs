@@ -5,6 +5,7 @@
 //! - [`draft`] parses what a request says into an [`experiment`], [`lifecycle`] changes one;
 //! - [`bucket`], [`split`], [`eligibility`], [`assignment`]: who gets which variant;
 //! - [`metric`], [`outcome`], [`counter`]: one outcome becomes a short list of integer additions;
+//! - [`segment`]: which value of a dimension a unit has, and the rows that count it apart;
 //! - [`tally`] reads the counters back, [`analysis`] turns them into results,
 //!   [`history`] says which of them are written down.
 
@@ -23,6 +24,7 @@ pub mod lifecycle;
 pub mod metric;
 pub mod outcome;
 pub mod sample_size;
+pub mod segment;
 pub mod split;
 pub mod tally;
 pub mod value;

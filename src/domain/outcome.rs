@@ -107,6 +107,7 @@ pub fn credit(experiment: &Experiment, draft: &OutcomeDraft) -> Result<Credit, O
             dedup: checked.event.map(|id| Fingerprint::of_event(experiment.id(), checked.unit, id)),
             unit: Fingerprint::of_unit(experiment.id(), variant, checked.unit),
             admission,
+            label: None,
             increments: writer.outcome(&checked),
             if_unit_is_new: writer.exposure(&draft.attributes),
         },
@@ -128,6 +129,7 @@ pub fn exposure(
         dedup: None,
         unit: Fingerprint::of_unit(experiment.id(), variant, unit),
         admission: Admission::Anyone,
+        label: None,
         increments: Vec::new(),
         if_unit_is_new: writer.exposure(attributes),
     };

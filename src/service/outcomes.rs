@@ -22,11 +22,15 @@ pub struct Receipt {
 impl Receipt {
     const IGNORED: Self = Self { duplicate: false, variant: None, counted: false };
 
-    fn of(applied: Applied, variant: VariantId) -> Self {
+    fn of(applied: Applied, variant: VariantId) -> Result<Self, StoreError> {
+        let of_variant = |duplicate| Self { duplicate, variant: Some(variant), counted: true };
         match applied {
-            Applied::Counted => Self { duplicate: false, variant: Some(variant), counted: true },
-            Applied::Duplicate => Self { duplicate: true, variant: Some(variant), counted: true },
-            Applied::NotExposed => Self::IGNORED,
+            Applied::Counted => Ok(of_variant(false)),
+            Applied::Duplicate => Ok(of_variant(true)),
+            Applied::NotExposed => Ok(Self::IGNORED),
+            Applied::Labelled(label) => {
+                Err(StoreError::Corrupt(format!("{label:?} for an event without a label")))
+            }
         }
     }
 }
@@ -50,7 +54,7 @@ impl Service {
             Credit::Counts { variant, shard, event } => {
                 let applied = self.store.apply(&shard, &[event]).await?;
                 let applied = applied.first().copied().ok_or_else(short_answer)?;
-                Ok(Receipt::of(applied, variant))
+                Ok(Receipt::of(applied, variant)?)
             }
         }
     }
@@ -101,7 +105,9 @@ fn receipts(
         Ok(applied) => origins
             .into_iter()
             .zip(applied)
-            .map(|((index, variant), applied)| (index, Ok(Receipt::of(applied, variant))))
+            .map(|((index, variant), applied)| {
+                (index, Receipt::of(applied, variant).map_err(ServiceError::from))
+            })
             .collect(),
         Err(error) => {
             // One failure of the store is the answer to each of its outcomes.

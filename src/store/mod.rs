@@ -22,6 +22,12 @@
 //!   [`ExposedOnly`](crate::domain::counter::Admission::ExposedOnly) and meets an unknown unit
 //!   changes nothing, remembers nothing and answers [`Applied::NotExposed`]: sent again once the
 //!   unit is known, it counts.
+//! - *Labels*: an event may carry a label. The first counted event of a unit leaves its label with
+//!   the unit, for as long as the unit is remembered and unchanged. An event whose label is not
+//!   that of a unit that is known changes nothing, remembers nothing and answers
+//!   [`Applied::Labelled`] with the unit's: made anew for that label, it counts. So what an event
+//!   adds may depend on what its unit is, though only the store knows it. A unit that came without
+//!   a label has [`Label::NONE`]; an event without one takes every unit as it is.
 //! - *Durable*: when it returns, the events are in the store under its configured durability. For
 //!   the embedded store that is fsync; for Redis its `appendfsync`.
 //! - *Together*: calls for the same shard that wait at the same time share one write. They know
@@ -53,7 +59,9 @@
 //! **Read.** [`Store::rows`] answers all rows of a shard as they were at one point in time: rows
 //! are read against each other, and a sum over the count of a moment later is no mean. A row
 //! reaches to the last column that was ever touched; a column that nobody touched reads 0. So the
-//! rows of a shard are the same bytes under any order and any batches.
+//! rows of a shard are the same bytes under any order and any batches. Rows of segments, whose
+//! names start with [`ROWS`](crate::domain::segment::ROWS), are kept apart: [`Store::rows`] leaves them out and does not
+//! pay for them, [`Store::segment_rows`] reads those whose names start with a prefix.
 //!
 //! **Notes.** [`Store::note`] keeps one [`Note`] per shard and slot, replaced only by one with a
 //! higher stamp: of notes with the same stamp the first one stays, and the answer says whether it
@@ -85,6 +93,7 @@ use async_trait::async_trait;
 use crate::domain::counter::{Event, ShardKey};
 use crate::domain::experiment::{Experiment, Revision};
 use crate::domain::id::ExperimentId;
+use crate::domain::segment::Label;
 
 pub use self::notes::{Note, Notes};
 
@@ -107,6 +116,8 @@ pub enum Applied {
     Duplicate,
     /// It asks for an exposed unit and the unit is unknown; nothing changed.
     NotExposed,
+    /// The unit is remembered with another label; nothing changed.
+    Labelled(Label),
 }
 
 /// All experiments at one version.
@@ -183,11 +194,18 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// [`StoreError::Corrupt`].
     async fn raise(&self, shard: &ShardKey, rows: &Rows) -> Result<(), StoreError>;
 
-    /// All rows of one shard; empty for a shard that nobody wrote to.
+    /// All rows of one shard but those of segments; empty for a shard that nobody wrote to.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
     async fn rows(&self, shard: &ShardKey) -> Result<Rows, StoreError>;
+
+    /// The rows of segments of one shard whose names start with `prefix`, which starts with
+    /// [`ROWS`](crate::domain::segment::ROWS); none for any other prefix.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    async fn segment_rows(&self, shard: &ShardKey, prefix: &str) -> Result<Rows, StoreError>;
 
     /// Keeps a note unless its slot has one with this stamp or a higher one; whether it did.
     ///

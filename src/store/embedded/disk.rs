@@ -190,7 +190,8 @@ impl Journal for Disk {
         batch.insert(&self.log, self.next.to_be_bytes(), record);
         for (key, added) in &change.shards {
             for unit in &added.units {
-                batch.insert(&self.units, format::unit(key, unit), []);
+                let label = added.labels.get(unit).map(|label| label.to_bytes().to_vec());
+                batch.insert(&self.units, format::unit(key, unit), label.unwrap_or_default());
             }
             for event in &added.events {
                 batch.insert(&self.events, format::event(change.window, key, event), []);

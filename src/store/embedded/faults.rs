@@ -90,6 +90,7 @@ fn apply(id: u8) -> (Request, Answered) {
         dedup: Some(Fingerprint::from([id; 16])),
         unit: Fingerprint::from([1; 16]),
         admission: Admission::Anyone,
+        label: None,
         increments: vec![Increment { row: "n/v/m".to_owned(), column: 0, amount: 1 }],
         if_unit_is_new: vec![],
     };

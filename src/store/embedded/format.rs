@@ -7,7 +7,7 @@
 //! | `log` | number, big-endian | increments of one group of batches and raises, added up |
 //! | `rows` | shard, row name | big-endian 64-bit integers |
 //! | `notes` | shard, slot, big-endian | [`crate::store::Note`]: stamp and bytes |
-//! | `units` | shard, fingerprint | - |
+//! | `units` | shard, fingerprint | the label, for units that have one |
 //! | `events` | window, shard, fingerprint | - |
 //! | `erasing` | shard | - |
 //!
@@ -22,6 +22,7 @@ use crate::domain::bucket::Fingerprint;
 use crate::domain::counter::ShardKey;
 use crate::domain::experiment::Incarnation;
 use crate::domain::id::ExperimentId;
+use crate::domain::segment::Label;
 use crate::store::StoreError;
 use crate::store::embedded::clock::Window;
 use crate::store::embedded::state::{Change, Sums};
@@ -86,6 +87,15 @@ pub(super) fn split_unit(key: &[u8]) -> Result<(ShardKey, Fingerprint), StoreErr
     let (shard, unit) = split_shard(key)?;
     let unit = <[u8; 16]>::try_from(unit).map_err(|_| corrupt("a fingerprint has no 16 bytes"))?;
     Ok((shard, Fingerprint::from(unit)))
+}
+
+/// The label of a unit; `None` for a unit without one.
+pub(super) fn parse_label(bytes: &[u8]) -> Result<Option<Label>, StoreError> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let bytes = <[u8; Label::BYTES]>::try_from(bytes);
+    bytes.map(|bytes| Some(Label::from(bytes))).map_err(|_| corrupt("a label has no 6 bytes"))
 }
 
 pub(super) fn window(window: Window) -> [u8; 8] {
@@ -156,6 +166,7 @@ pub(super) fn parse_log_record(bytes: &[u8]) -> Result<Vec<(ShardKey, Sums)>, St
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::segment::Code;
     use crate::store::embedded::state::ShardChange;
 
     fn key(shard: u32) -> ShardKey {
@@ -177,6 +188,9 @@ mod tests {
 
     #[test]
     fn values_come_back() {
+        let label = Label::NONE.with(7, Code::Other);
+        assert_eq!(parse_label(&label.to_bytes()).unwrap(), Some(label));
+        assert_eq!(parse_label(&[]).unwrap(), None);
         let row = vec![i64::MIN, -1, 0, 1, i64::MAX];
         assert_eq!(parse_counters(&counters(&row)).unwrap(), row);
         let sums = Sums::from([("n/v/m".to_owned(), [(0, -3), (511, 0)].into())]);
@@ -195,5 +209,6 @@ mod tests {
         assert!(split_unit(&[shard(&key(0)).as_slice(), &[1; 15]].concat()).is_err());
         assert!(parse_counters(&[0; 9]).is_err());
         assert!(parse_log_record(&[255; 3]).is_err());
+        assert!(parse_label(&[1; 5]).is_err());
     }
 }

@@ -27,8 +27,11 @@ pub(super) fn load(disk: &mut Disk) -> Result<State, StoreError> {
         notes.insert(slot, Note::from_stored(&note)?);
     }
     for item in disk.units.iter() {
-        let (shard, unit) = format::split_unit(&pair(item)?.0)?;
-        state.shards.entry(shard).or_default().units.insert(unit);
+        let (key, label) = pair(item)?;
+        let (shard, unit) = format::split_unit(&key)?;
+        let shard = state.shards.entry(shard).or_default();
+        shard.units.insert(unit);
+        shard.labels.extend(format::parse_label(&label)?.map(|label| (unit, label)));
     }
     for item in disk.events.range(format::window(disk.window().oldest())..) {
         let (key, _) = pair(item)?;

@@ -20,6 +20,7 @@ mod load;
 mod state;
 
 use std::fmt;
+use std::ops::Bound;
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
@@ -32,6 +33,7 @@ use tokio::sync::oneshot;
 use crate::domain::counter::{Event, ShardKey};
 use crate::domain::experiment::{Experiment, Revision};
 use crate::domain::id::ExperimentId;
+use crate::domain::segment;
 use crate::store::{Applied, Note, Notes, Records, Rows, Store, StoreError, maxima};
 
 pub use clock::Clock;
@@ -167,7 +169,21 @@ impl Store for EmbeddedStore {
     }
 
     async fn rows(&self, shard: &ShardKey) -> Result<Rows, StoreError> {
-        Ok(self.state().shards.get(shard).map(|shard| shard.rows.clone()).unwrap_or_default())
+        let state = self.state();
+        let Some(rows) = state.shards.get(shard).map(|shard| &shard.rows) else {
+            return Ok(Rows::new());
+        };
+        let of_the_whole = rows.iter().filter(|(name, _)| !name.starts_with(segment::ROWS));
+        Ok(of_the_whole.map(|(name, row)| (name.clone(), row.clone())).collect())
+    }
+
+    async fn segment_rows(&self, shard: &ShardKey, prefix: &str) -> Result<Rows, StoreError> {
+        let state = self.state();
+        let rows = state.shards.get(shard).filter(|_| prefix.starts_with(segment::ROWS));
+        let Some(rows) = rows.map(|shard| &shard.rows) else { return Ok(Rows::new()) };
+        let from = (Bound::Included(prefix), Bound::Unbounded);
+        let named = rows.range::<str, _>(from).take_while(|(name, _)| name.starts_with(prefix));
+        Ok(named.map(|(name, row)| (name.clone(), row.clone())).collect())
     }
 
     async fn note(&self, shard: &ShardKey, slot: u32, note: &Note) -> Result<bool, StoreError> {

@@ -12,6 +12,7 @@ use crate::domain::bucket::Fingerprint;
 use crate::domain::counter::{Admission, Event, Increment, ShardKey};
 use crate::domain::experiment::Experiment;
 use crate::domain::id::ExperimentId;
+use crate::domain::segment::Label;
 use crate::store::embedded::clock::Window;
 use crate::store::{Applied, COUNTER_LIMIT, Notes, Rows, StoreError};
 
@@ -34,6 +35,8 @@ pub(super) struct Shard {
     pub(super) rows: Rows,
     pub(super) notes: Notes,
     pub(super) units: HashSet<Fingerprint>,
+    /// Of those units that have one.
+    pub(super) labels: HashMap<Fingerprint, Label>,
     /// Fingerprints of counted events by the window they were counted in.
     pub(super) events: BTreeMap<Window, HashSet<Fingerprint>>,
 }
@@ -76,6 +79,7 @@ impl State {
             let shard = self.shards.entry(key).or_default();
             shard.add(&added.sums);
             shard.units.extend(added.units);
+            shard.labels.extend(added.labels);
             if !added.events.is_empty() {
                 shard.events.entry(change.window).or_default().extend(added.events);
             }
@@ -105,6 +109,7 @@ pub(super) struct Change {
 pub(super) struct ShardChange {
     pub(super) sums: Sums,
     pub(super) units: BTreeSet<Fingerprint>,
+    pub(super) labels: BTreeMap<Fingerprint, Label>,
     pub(super) events: BTreeSet<Fingerprint>,
 }
 
@@ -140,6 +145,7 @@ impl ShardChange {
             }
         }
         self.units.extend(later.units);
+        self.labels.extend(later.labels);
         self.events.extend(later.events);
     }
 }
@@ -229,13 +235,26 @@ impl View<'_> {
         if event.admission == Admission::ExposedOnly && !exposed {
             return Some(Applied::NotExposed);
         }
+        if let Some(label) = event.label.filter(|_| exposed) {
+            let known = self.label(&event.unit, added);
+            if known != label {
+                return Some(Applied::Labelled(known));
+            }
+        }
         added.events.extend(event.dedup);
         added.add(&event.increments)?;
         if !exposed {
             added.units.insert(event.unit);
+            let label = event.label.filter(|label| *label != Label::NONE);
+            added.labels.extend(label.map(|label| (event.unit, label)));
             added.add(&event.if_unit_is_new)?;
         }
         Some(Applied::Counted)
+    }
+
+    fn label(&self, unit: &Fingerprint, added: &ShardChange) -> Label {
+        let known = added.labels.get(unit).or_else(|| self.pending.labels.get(unit));
+        known.or_else(|| self.before.labels.get(unit)).copied().unwrap_or(Label::NONE)
     }
 
     fn fits(&self, added: &ShardChange) -> bool {

@@ -5,11 +5,14 @@
 -- KEYS[2]   table of exposed units
 -- KEYS[3]   what the keys of the windows' tables of events start with
 -- KEYS[4]   what is remembered of the writer's last batch
--- KEYS[5..] rows
+-- KEYS[5]   table of labels of units
+-- KEYS[6]   directory of the shard's rows of segments
+-- KEYS[7..] rows
 -- ARGV[1]   number of the batch: its writer counts up
 -- ARGV[2]   length of a window in milliseconds
 -- ARGV[3]   largest magnitude of a counter
--- ARGV[4]   one digit per event: 1 it has an id, 2 it asks for an exposed unit, 3 both
+-- ARGV[4]   one digit per event, a sum: 1 it has an id, 2 it asks for an exposed unit, 4 it has a
+--           label
 -- ARGV[5]   digests of the events' units, 8 bytes each
 -- ARGV[6]   digests of the events' ids, 8 bytes each, whatever where there is none
 -- ARGV[7]   cells: for each row the number of its cells (I4), then for each by column
@@ -18,7 +21,9 @@
 --             certain I2, conditional I2, and as many of: cell I4, amount i6 I4
 --           the certain ones are in the cells already, the conditional ones are not: they count
 --           when the unit is new. Cells are numbered from 1 through all rows.
--- Reply     one byte per event: C counted, D duplicate, N not exposed
+-- ARGV[9]   labels, 6 bytes each: of the events up to the last that has one
+-- Reply     one byte per event: C counted, D duplicate, N not exposed, L the unit has another label;
+--           then, for each L, the unit's label
 -- Errors    COUNTERFULL when a counter would go beyond ARGV[3]
 --           STALE when the writer has sent a later batch since
 --
@@ -32,11 +37,13 @@
 -- far below 2^53, hence exact.
 
 local directory, units, windows, writer = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local labels, segments = KEYS[5], KEYS[6]
 local number, limit, flags = tonumber(ARGV[1]), tonumber(ARGV[3]), ARGV[4]
 local HALF = 4294967296
 
 -- Digests in a table go 16 to a bucket; see below.
 local BUCKET = 16
+local DIGEST, LABEL = 8, 6
 -- Touched columns of a row this close are read and written in one piece, with what is between.
 local GAP = 32
 -- A day: longer than anything that was sent can be on its way.
@@ -44,7 +51,7 @@ local REMEMBERED = 86400000
 
 local last = redis.call('GET', writer)
 if last then
-  local last_number, answers = string.match(last, '^(%d+) (%u+)$')
+  local last_number, answers = string.match(last, '^(%d+) (.+)$')
   last_number = tonumber(last_number)
   if last_number == number then return answers end
   if not last_number or last_number > number then
@@ -54,15 +61,16 @@ end
 
 -- Tables of digests -------------------------------------------------------------------------
 --
--- A table is a hash: field n holds the number of digests, every other field is a bucket of
--- 8-byte digests, one after the other. It is a linear hash table: it has a bucket for every 16
--- digests, and whenever it gets another bucket, one bucket is split in two. So a digest costs
--- the same number of bytes and steps in a small table and in a huge one, and whatever a batch
--- looks up is one HMGET.
+-- A table is a hash: field n holds the number of entries, every other field is a bucket of
+-- entries, one after the other: 8-byte digests and what is kept with each. It is a linear hash
+-- table: it has a bucket for every 16 entries, and whenever it gets another bucket, one bucket is
+-- split in two. So a digest costs the same number of bytes and steps in a small table and in a
+-- huge one, and whatever a batch looks up is one HMGET.
 
-local function read_table(key)
+local function read_table(key, width)
   local count = tonumber(redis.call('HGET', key, 'n') or 0)
-  return {key = key, count = count, buckets = math.max(1, math.ceil(count / BUCKET)), there = {}}
+  local buckets = math.max(1, math.ceil(count / BUCKET))
+  return {key = key, width = width, count = count, buckets = buckets, there = {}}
 end
 
 local function power_below(buckets)
@@ -93,13 +101,13 @@ local function fetch(t, wanted)
   end
 end
 
-local function holds(bucket, digest)
+-- What is kept with a digest, which may be nothing; nil when the digest is not there.
+local function kept_with(bucket, digest, width)
   local at = string.find(bucket, digest, 1, true)
   while at do
-    if at % 8 == 1 then return true end
+    if at % width == 1 then return string.sub(bucket, at + DIGEST, at + width - 1) end
     at = string.find(bucket, digest, at + 1, true)
   end
-  return false
 end
 
 local function mark_members(t, digests, marks)
@@ -108,7 +116,7 @@ local function mark_members(t, digests, marks)
   for i, digest in ipairs(digests) do wanted[i] = place(digest, t.buckets, power) end
   fetch(t, wanted)
   for i, digest in ipairs(digests) do
-    if holds(t.there[wanted[i]], digest) then marks[digest] = true end
+    marks[digest] = marks[digest] or kept_with(t.there[wanted[i]], digest, t.width)
   end
 end
 
@@ -131,8 +139,8 @@ local function insert(t, digests)
       local new, parent = t.buckets, t.buckets - power
       local stay, move = {}, {}
       local content = t.there[parent] or ''
-      for first = 1, #content, 8 do
-        local moved = string.sub(content, first, first + 7)
+      for first = 1, #content, t.width do
+        local moved = string.sub(content, first, first + t.width - 1)
         local half = struct.unpack('>I4', moved, 5) % (2 * power) == new and move or stay
         half[#half + 1] = moved
       end
@@ -176,14 +184,20 @@ local function window_key(offset) return windows .. string.format('%.0f', window
 
 local counted, events = {}, nil
 if #ids > 0 then
-  events = read_table(window_key(0))
+  events = read_table(window_key(0), DIGEST)
   mark_members(events, ids, counted)
-  mark_members(read_table(window_key(-1)), ids, counted)
+  mark_members(read_table(window_key(-1), DIGEST), ids, counted)
   -- The window after the current one matters when the clock was set back.
-  mark_members(read_table(window_key(1)), ids, counted)
+  mark_members(read_table(window_key(1), DIGEST), ids, counted)
 end
-local exposed, exposures = {}, read_table(units)
+local exposed, exposures = {}, read_table(units, DIGEST)
 mark_members(exposures, unit_of, exposed)
+local label_of, labelled = {}, nil
+if #ARGV[9] > 0 then
+  labelled = read_table(labels, DIGEST + LABEL)
+  mark_members(labelled, unit_of, label_of)
+end
+local UNLABELLED = string.rep('\0', LABEL)
 
 -- Decisions ---------------------------------------------------------------------------------
 
@@ -204,14 +218,20 @@ local function add(position, conditional, sign)
   end
 end
 
-local answers, new_ids, new_units = {}, {}, {}
+local answers, new_ids, new_units, new_labels, told = {}, {}, {}, {}, {}
 for position = 1, #flags do
-  local id, unit = id_of[position], unit_of[position]
+  local id, unit, flag = id_of[position], unit_of[position], string.byte(flags, position) - 48
+  local label
+  if flag >= 4 then label = string.sub(ARGV[9], LABEL * (position - 1) + 1, LABEL * position) end
   if id and counted[id] then
     answers[position] = 'D'
     add(position, false, -1)
-  elseif not exposed[unit] and string.byte(flags, position) >= 50 then
+  elseif not exposed[unit] and flag % 4 >= 2 then
     answers[position] = 'N'
+    add(position, false, -1)
+  elseif label and exposed[unit] and label ~= (label_of[unit] or UNLABELLED) then
+    answers[position] = 'L'
+    told[#told + 1] = label_of[unit] or UNLABELLED
     add(position, false, -1)
   else
     answers[position] = 'C'
@@ -222,11 +242,15 @@ for position = 1, #flags do
     if not exposed[unit] then
       exposed[unit] = true
       new_units[#new_units + 1] = unit
+      if label and label ~= UNLABELLED then
+        label_of[unit] = label
+        new_labels[#new_labels + 1] = unit .. label
+      end
       add(position, true, 1)
     end
   end
 end
-answers = table.concat(answers)
+answers = table.concat(answers) .. table.concat(told)
 
 -- Checks ------------------------------------------------------------------------------------
 
@@ -259,7 +283,7 @@ local function renew(key, run)
 end
 
 local at, cell = 1, 0
-for row = 5, #KEYS do
+for row = 7, #KEYS do
   local key, cells, run = KEYS[row], 0, nil
   cells, at = struct.unpack('>I4', ARGV[7], at)
   for _ = 1, cells do
@@ -288,29 +312,45 @@ if full then return redis.error_reply('COUNTERFULL a counter would go beyond its
 
 if #new_ids > 0 then prepare(events, new_ids) end
 if #new_units > 0 then prepare(exposures, new_units) end
+if #new_labels > 0 then prepare(labelled, new_labels) end
 
-local written = {writer}
+local written, written_segments = {writer}, {}
 if #new_ids > 0 then written[#written + 1] = events.key end
 if #new_units > 0 then written[#written + 1] = units end
-for _, key in ipairs(row_keys) do written[#written + 1] = key end
-local new_keys = {}
-for first = 1, #written, 1000 do
-  local final = math.min(first + 999, #written)
-  local known = redis.call('SMISMEMBER', directory, unpack(written, first, final))
-  for offset, is_known in ipairs(known) do
-    if is_known == 0 then new_keys[#new_keys + 1] = written[first + offset - 1] end
-  end
+if #new_labels > 0 then written[#written + 1] = labels end
+-- Behind the tag, which ends where 'directory' begins.
+local tag = #directory - #'directory'
+for _, key in ipairs(row_keys) do
+  local list = string.sub(key, tag + 1, tag + 6) == 'row:g/' and written_segments or written
+  list[#list + 1] = key
 end
+local function unknown(listed, keys)
+  local new = {}
+  for first = 1, #keys, 1000 do
+    local final = math.min(first + 999, #keys)
+    local known = redis.call('SMISMEMBER', listed, unpack(keys, first, final))
+    for offset, is_known in ipairs(known) do
+      if is_known == 0 then new[#new + 1] = keys[first + offset - 1] end
+    end
+  end
+  return new
+end
+local new_keys, new_segments = unknown(directory, written), unknown(segments, written_segments)
 
 -- Writes ------------------------------------------------------------------------------------
 
 -- Nothing below can fail: every type has been read above, and Redis decides whether there is
 -- memory, a disk and a right to write before the first write of a script.
 
-for first = 1, #new_keys, 1000 do
-  redis.call('SADD', directory, unpack(new_keys, first, math.min(first + 999, #new_keys)))
+local function list(listed, keys)
+  for first = 1, #keys, 1000 do
+    redis.call('SADD', listed, unpack(keys, first, math.min(first + 999, #keys)))
+  end
 end
+list(directory, new_keys)
+list(segments, new_segments)
 if #new_units > 0 then insert(exposures, new_units) end
+if #new_labels > 0 then insert(labelled, new_labels) end
 if #new_ids > 0 then
   insert(events, new_ids)
   -- From the last event of the window on, for a whole window: two from its beginning.

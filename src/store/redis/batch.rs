@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::domain::bucket::Fingerprint;
 use crate::domain::counter::{Admission, Event, Increment};
+use crate::domain::segment::Label;
 
 /// Events added up, with what it takes to take single ones off again.
 #[derive(Debug, Default)]
@@ -12,6 +13,8 @@ pub(super) struct Batch<'a> {
     pub(super) flags: Vec<u8>,
     pub(super) units: Vec<u8>,
     pub(super) ids: Vec<u8>,
+    /// Empty when no event has one.
+    pub(super) labels: Vec<u8>,
     pub(super) cells: Vec<u8>,
     pub(super) parts: Vec<u8>,
 }
@@ -33,9 +36,18 @@ impl<'a> Batch<'a> {
         let (mut entries, mut shares) = (Vec::new(), Vec::new());
         let mut numbers = HashMap::new();
         for event in events {
-            let (has_id, exposed_only) =
-                (event.dedup.is_some(), event.admission == Admission::ExposedOnly);
-            batch.flags.push(b'0' + u8::from(has_id) + 2 * u8::from(exposed_only));
+            let (has_id, exposed_only, has_label) = (
+                event.dedup.is_some(),
+                event.admission == Admission::ExposedOnly,
+                event.label.is_some(),
+            );
+            let flags = u8::from(has_id) + 2 * u8::from(exposed_only) + 4 * u8::from(has_label);
+            batch.flags.push(b'0' + flags);
+            if let Some(label) = event.label {
+                // Whatever where there is none.
+                batch.labels.resize(Label::BYTES * (batch.flags.len() - 1), 0);
+                batch.labels.extend(label.to_bytes());
+            }
             batch.units.extend(digest(&event.unit));
             batch.ids.extend(event.dedup.as_ref().map_or([0; 8], digest));
             let certain = batch.enter(&event.increments, true, &mut numbers, &mut entries);
@@ -158,19 +170,22 @@ mod tests {
             dedup: Some(Fingerprint::from([7; 16])),
             unit: Fingerprint::from([9; 16]),
             admission: Admission::ExposedOnly,
+            label: None,
             increments: vec![increment("b", 5, 1), increment("a", 6, -2), increment("b", 5, 3)],
             if_unit_is_new: vec![increment("a", 5, 4)],
         };
         let other = Event {
             dedup: None,
             admission: Admission::Anyone,
+            label: Some(Label::from([0, 1, 2, 3, 4, 5])),
             if_unit_is_new: vec![],
             ..event.clone()
         };
         let events = [event, other];
         let batch = Batch::new(events.iter());
         assert_eq!(batch.rows, ["b", "a"]);
-        assert_eq!(batch.flags, *b"30");
+        assert_eq!(batch.flags, *b"34");
+        assert_eq!(batch.labels, [0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5]);
         assert_eq!(batch.units, [9; 16]);
         assert_eq!(batch.ids, [[7; 8], [0; 8]].concat());
         let cell = |column: u32, touched: u16, sum: i128| {

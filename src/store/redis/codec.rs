@@ -1,21 +1,30 @@
 //! Between the domain's values and the bytes in Redis. What does not parse is an error.
 
 use crate::domain::experiment::Experiment;
+use crate::domain::segment::Label;
 use crate::store::{Applied, StoreError, codec};
 
-/// Reads the reply of `apply.lua`.
+/// Reads the reply of `apply.lua`: a letter for each event, then the labels that letters ask for.
 pub(super) fn answers(reply: &[u8], events: usize) -> Result<Vec<Applied>, StoreError> {
-    if reply.len() != events {
+    let short = || {
         let answers = reply.len();
-        return Err(StoreError::Corrupt(format!("{answers} answers for {events} events")));
-    }
-    let answers = reply.iter().map(|byte| match byte {
+        StoreError::Corrupt(format!("{answers} bytes of answers for {events} events"))
+    };
+    let (letters, labels) = reply.split_at_checked(events).ok_or_else(short)?;
+    let (labels, rest) = labels.as_chunks::<{ Label::BYTES }>();
+    let mut labels = labels.iter();
+    let mut answer = |letter: &u8| match letter {
         b'C' => Ok(Applied::Counted),
         b'D' => Ok(Applied::Duplicate),
         b'N' => Ok(Applied::NotExposed),
+        b'L' => labels.next().map(|label| Applied::Labelled(Label::from(*label))).ok_or_else(short),
         other => Err(StoreError::Corrupt(format!("the answer {other} for an event"))),
-    });
-    answers.collect()
+    };
+    let answers = letters.iter().map(&mut answer).collect::<Result<_, _>>()?;
+    if labels.next().is_some() || !rest.is_empty() {
+        return Err(short());
+    }
+    Ok(answers)
 }
 
 /// Writes a row, or the beginning of one.
@@ -51,6 +60,15 @@ pub(super) fn parse_record(bytes: &[u8]) -> Result<Experiment, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn labels_stand_behind_the_letters_that_ask_for_them() {
+        use Applied::{Counted, Labelled};
+        let (one, other) = (Label::from(*b"123456"), Label::from(*b"abcdef"));
+        let answers = answers(b"LCL123456abcdef", 3).unwrap();
+        assert_eq!(answers, [Labelled(one), Counted, Labelled(other)]);
+    }
+
     #[test]
     fn a_row_comes_back() {
         let values = vec![0, 1, 255, 256, i64::MAX];
@@ -61,6 +79,9 @@ mod tests {
     fn what_is_not_ours_is_refused() {
         assert!(answers(b"CD", 3).is_err());
         assert!(answers(b"CDX", 3).is_err());
+        assert!(answers(b"CDC1", 3).is_err());
+        assert!(answers(b"CLC12345", 3).is_err());
+        assert!(answers(b"CLC123456L", 3).is_err());
         assert!(row("a", &[0; 12]).is_err());
         assert!(parse_record(b"17").is_err());
         assert!(parse_record(b"17 {}").is_err());

@@ -2,10 +2,12 @@
 //!
 //! | key | type | holds |
 //! |---|---|---|
-//! | `{P:E:C:I:S}:directory` | set | every other key of the shard |
+//! | `{P:E:C:I:S}:directory` | set | every other key of the shard, but for rows of segments |
+//! | `{P:E:C:I:S}:segments` | set | the keys of rows of segments |
 //! | `{P:E:C:I:S}:row:NAME` | string | a row: big-endian 64-bit integers, `BITFIELD ... i64 #column` |
 //! | `{P:E:C:I:S}:notes` | hash | slot -> stamp (big-endian 64 bits) and bytes |
 //! | `{P:E:C:I:S}:units` | hash | digests of exposed units, in a table |
+//! | `{P:E:C:I:S}:labels` | hash | digests and labels of those that have one, in a table |
 //! | `{P:E:C:I:S}:events:WINDOW` | hash | digests of events counted in that window; expires |
 //! | `{P:E:C:I:S}:writer:NAME` | string | number and answers of the writer's last batch; expires |
 //! | `{P:catalog}:experiments` | hash | experiment id -> revision and record |
@@ -94,6 +96,15 @@ impl ShardKeys {
 
     pub(super) fn directory(&self) -> String {
         format!("{}:directory", self.tag)
+    }
+
+    /// What [`Self::directory`] is for the rows of segments: nobody who reads the others pays.
+    pub(super) fn segments(&self) -> String {
+        format!("{}:segments", self.tag)
+    }
+
+    pub(super) fn labels(&self) -> String {
+        format!("{}:labels", self.tag)
     }
 
     pub(super) fn notes(&self) -> String {
@@ -196,6 +207,8 @@ mod tests {
             let tag = format!("{prefix}:a-b:ab:3:63");
             for key in [
                 keys.directory(),
+                keys.segments(),
+                keys.labels(),
                 keys.notes(),
                 keys.units(),
                 keys.events(),

@@ -31,6 +31,7 @@ use redis::Cmd;
 use crate::domain::counter::{Event, ShardKey};
 use crate::domain::experiment::{Experiment, Revision};
 use crate::domain::id::ExperimentId;
+use crate::domain::segment;
 use crate::store::{Applied, BATCH_EVENTS, Note, Notes, Records, Rows, Store, StoreError, maxima};
 use delivery::Delivery;
 use keys::{CatalogKeys, ShardKeys};
@@ -103,22 +104,39 @@ impl RedisStore {
         ShardKeys::new(&self.options.prefix, shard)
     }
 
-    async fn directory(&self, keys: &ShardKeys) -> Result<Vec<String>, StoreError> {
-        let mut directory: Vec<String> =
-            self.link.read(keys.tag(), &Cmd::smembers(keys.directory())).await?;
+    async fn directory(&self, keys: &ShardKeys, key: &str) -> Result<Vec<String>, StoreError> {
+        let mut directory: Vec<String> = self.link.read(keys.tag(), &Cmd::smembers(key)).await?;
         directory.sort_unstable();
         Ok(directory)
+    }
+
+    /// The rows that a directory lists and whose names start with `prefix`.
+    async fn read(
+        &self,
+        keys: &ShardKeys,
+        directory: &str,
+        prefix: &str,
+    ) -> Result<Rows, StoreError> {
+        let mut rows = Rows::new();
+        for (key, bytes) in self.link.rows(keys, directory, prefix).await? {
+            if let Some(name) = keys.row_name(&key) {
+                rows.insert(name.to_owned(), codec::row(name, &bytes)?);
+            }
+        }
+        Ok(rows)
     }
 
     /// Deletes all data of shards, then the note that says so. Repeating it does no harm.
     async fn erase(&self, id: &ExperimentId, shards: &[ShardKey]) -> Result<(), StoreError> {
         for shard in shards {
             let keys = self.shard_keys(shard);
-            for step in self.directory(&keys).await?.chunks(STEP) {
-                let _: u64 = self.link.write(keys.tag(), &Cmd::unlink(step)).await?;
+            for directory in [keys.segments(), keys.directory()] {
+                for step in self.directory(&keys, &directory).await?.chunks(STEP) {
+                    let _: u64 = self.link.write(keys.tag(), &Cmd::unlink(step)).await?;
+                }
+                // Last, so that an interrupted removal still finds what is left.
+                let _: u64 = self.link.write(keys.tag(), &Cmd::unlink(directory)).await?;
             }
-            // Last, so that an interrupted removal still finds what is left.
-            let _: u64 = self.link.write(keys.tag(), &Cmd::unlink(keys.directory())).await?;
         }
         let done = Cmd::hdel(&self.catalog.removals, id.as_str());
         self.link.write::<u64>(&self.catalog.tag, &done).await.map(drop)
@@ -153,13 +171,15 @@ impl Store for RedisStore {
 
     async fn rows(&self, shard: &ShardKey) -> Result<Rows, StoreError> {
         let keys = self.shard_keys(shard);
-        let mut rows = Rows::new();
-        for (key, bytes) in self.link.rows(&keys).await? {
-            if let Some(name) = keys.row_name(&key) {
-                rows.insert(name.to_owned(), codec::row(name, &bytes)?);
-            }
+        self.read(&keys, &keys.directory(), "").await
+    }
+
+    async fn segment_rows(&self, shard: &ShardKey, prefix: &str) -> Result<Rows, StoreError> {
+        if !prefix.starts_with(segment::ROWS) {
+            return Ok(Rows::new());
         }
-        Ok(rows)
+        let keys = self.shard_keys(shard);
+        self.read(&keys, &keys.segments(), prefix).await
     }
 
     async fn note(&self, shard: &ShardKey, slot: u32, note: &Note) -> Result<bool, StoreError> {

@@ -112,15 +112,15 @@ impl Procedures {
     ) -> Result<Vec<Applied>, Failed> {
         let reply: Vec<u8> = self
             .call(way, &self.apply, |call| {
-                call.arg(4 + batch.rows.len());
+                call.arg(6 + batch.rows.len());
                 call.arg(shard.directory()).arg(shard.units()).arg(shard.events());
-                call.arg(shard.writer(writer));
+                call.arg(shard.writer(writer)).arg(shard.labels()).arg(shard.segments());
                 for row in &batch.rows {
                     call.arg(shard.row(row));
                 }
                 call.arg(number).arg(window_milliseconds).arg(COUNTER_LIMIT);
                 call.arg(&batch.flags).arg(&batch.units).arg(&batch.ids);
-                call.arg(&batch.cells).arg(&batch.parts);
+                call.arg(&batch.cells).arg(&batch.parts).arg(&batch.labels);
             })
             .await
             .map_err(Failed::from)?;
@@ -145,14 +145,15 @@ impl Procedures {
         raised.await.map_err(classify)
     }
 
-    /// Keys of rows and what is there.
+    /// The rows that a directory lists and whose keys start with `prefix`: keys and what is there.
     pub(super) async fn rows(
         &self,
         way: &mut Way,
-        shard: &ShardKeys,
+        directory: &str,
+        prefix: &str,
     ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
         let rows = self.call(way, &self.rows, |call| {
-            call.arg(2).arg(shard.directory()).arg(shard.row(""));
+            call.arg(2).arg(directory).arg(prefix);
         });
         rows.await.map_err(classify)
     }

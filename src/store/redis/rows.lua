@@ -1,7 +1,7 @@
--- All rows of a shard at one point in time.
+-- All rows of a shard that one of its directories lists, at one point in time.
 --
--- KEYS[1]  the shard's directory: the keys of everything it holds
--- KEYS[2]  what the keys of rows start with
+-- KEYS[1]  a directory of the shard: the keys of everything it holds, or of its segments' rows
+-- KEYS[2]  what the keys of the rows asked for start with
 -- reply    key, bytes, key, bytes, ...
 --
 -- A script, because rows are read against each other: a sum over a count of a moment later is no

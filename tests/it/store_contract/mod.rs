@@ -3,6 +3,7 @@
 mod counting;
 mod embedded;
 mod exposure;
+mod labels;
 mod lasting;
 mod maxima;
 mod notes;

@@ -25,6 +25,7 @@ pub(crate) fn event(unit: u64) -> Event {
         dedup: None,
         unit: fingerprint(unit),
         admission: Admission::Anyone,
+        label: None,
         increments: vec![increment("n/v/m", 0, 1)],
         if_unit_is_new: vec![increment("e/v", 0, 1)],
     }
