@@ -25,6 +25,16 @@ struct Stored {
     experiment: Experiment,
 }
 
+/// What to say of data in a format that this release does not read.
+pub(crate) fn of_another_release(found: u64, known: u64) -> String {
+    let remedy = if found > known {
+        "a newer release wrote it: use that one"
+    } else {
+        "an older release wrote it: export it with that one and import it with this one"
+    };
+    format!("it is in format {found}, this release reads format {known}; {remedy}")
+}
+
 /// Writes a record.
 pub(crate) fn encode(experiment: &Experiment) -> Result<Vec<u8>, StoreError> {
     serde_json::to_vec(&Written { format: FORMAT, experiment })
@@ -36,9 +46,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Experiment, StoreError> {
     let corrupt = |error: serde_json::Error| StoreError::Corrupt(error.to_string());
     let Envelope { format } = serde_json::from_slice(bytes).map_err(corrupt)?;
     if format != FORMAT {
-        return Err(StoreError::Corrupt(format!(
-            "an experiment in format {format}; this release reads format {FORMAT}"
-        )));
+        let other = of_another_release(format.into(), FORMAT.into());
+        return Err(StoreError::Corrupt(format!("an experiment: {other}")));
     }
     let Stored { experiment } = serde_json::from_slice(bytes).map_err(corrupt)?;
     Ok(experiment)

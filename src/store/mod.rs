@@ -15,8 +15,8 @@
 //! - *Idempotent*: an event whose `dedup` fingerprint was counted within the deduplication window
 //!   (7 days unless configured) changes nothing and answers [`Applied::Duplicate`], also when the
 //!   earlier one stands in the same batch. A fingerprint is remembered, per shard, for at least
-//!   one window and at most two, by the store's clock. A clock that steps back by no more than a
-//!   window forgets nothing.
+//!   one [`Window`] and at most two, by the store's clock. A clock that steps back by no more than
+//!   a window forgets nothing. Of fingerprints a store remembers the [`Digest`].
 //! - *Exposure*: the first counted event of a unit adds its `if_unit_is_new` increments and
 //!   remembers the unit for as long as the iteration exists. An event that admits
 //!   [`ExposedOnly`](crate::domain::counter::Admission::ExposedOnly) and meets an unknown unit
@@ -80,10 +80,12 @@
 //! stops counting first.
 
 pub(crate) mod codec;
+mod digest;
 pub mod embedded;
 mod maxima;
 mod notes;
 pub mod redis;
+mod window;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -95,7 +97,9 @@ use crate::domain::experiment::{Experiment, Revision};
 use crate::domain::id::ExperimentId;
 use crate::domain::segment::Label;
 
+pub use self::digest::Digest;
 pub use self::notes::{Note, Notes};
+pub use self::window::Window;
 
 /// Largest magnitude of a counter and of a maximum: a little less than 64 bits hold, so that a
 /// store may check it in floating point (Lua has nothing else) and still never overflow.

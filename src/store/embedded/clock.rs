@@ -1,13 +1,14 @@
-//! The embedded store's clock and the windows it is cut into.
+//! The embedded store's clock.
 //!
 //! Time enters the store here and nowhere else; a test hands in a clock of its own.
 
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::domain::experiment::Timestamp;
+use crate::store::Window;
+use crate::store::window;
 
 /// Tells the time.
 #[derive(Clone)]
@@ -40,38 +41,29 @@ impl fmt::Debug for Clock {
     }
 }
 
-/// Number of a deduplication window since 1970.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(super) struct Window(pub(super) u64);
-
-impl Window {
-    /// Windows in which an event of this window may have been counted before: this one, the one
-    /// before, so that an event at the end of that one is remembered for a whole window, and the
-    /// one after, in case the clock was set back.
-    pub(super) fn remembered(self) -> RangeInclusive<Self> {
-        self.oldest()..=Self(self.0.saturating_add(1))
-    }
-
-    /// The oldest window that still matters.
-    pub(super) fn oldest(self) -> Self {
-        Self(self.0.saturating_sub(1))
-    }
+/// When a change is decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Moment {
+    /// Milliseconds since 1970.
+    pub(super) milliseconds: u64,
+    /// The window in which events are counted then.
+    pub(super) window: Window,
 }
 
-/// A clock that counts windows.
+/// A clock that knows the length of a window.
 #[derive(Debug, Clone)]
 pub(super) struct Windows {
     clock: Clock,
-    nanos: u64,
+    length: u64,
 }
 
 impl Windows {
     pub(super) fn new(clock: Clock, length: Duration) -> Self {
-        let nanos = u64::try_from(length.as_nanos()).unwrap_or(u64::MAX).max(1);
-        Self { clock, nanos }
+        Self { clock, length: window::milliseconds(length) }
     }
 
-    pub(super) fn current(&self) -> Window {
-        Window(u64::try_from(self.clock.now().0).unwrap_or_default() / self.nanos)
+    pub(super) fn now(&self) -> Moment {
+        let milliseconds = u64::try_from(self.clock.now().0).unwrap_or_default() / 1_000_000;
+        Moment { milliseconds, window: Window::at(milliseconds, self.length) }
     }
 }

@@ -113,7 +113,7 @@ impl<J: Journal> Committer<J> {
     }
 
     fn open_group(&self) -> Group {
-        let change = Change::new(self.windows.current());
+        let change = Change::new(self.windows.now());
         Group { change, applied: Vec::new(), raised: Vec::new() }
     }
 

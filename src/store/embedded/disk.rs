@@ -19,19 +19,19 @@ use fjall::{
 use crate::domain::counter::ShardKey;
 use crate::domain::experiment::Experiment;
 use crate::domain::id::ExperimentId;
-use crate::store::embedded::clock::Window;
+use crate::store::embedded::clock::Moment;
+use crate::store::embedded::directory;
 use crate::store::embedded::format;
 use crate::store::embedded::journal::Journal;
 use crate::store::embedded::load;
 use crate::store::embedded::state::{Change, State};
-use crate::store::{Note, StoreError, codec};
+use crate::store::{Note, StoreError, Window, codec};
 
 /// Most keys deleted in one step.
 const STEP: usize = 10_000;
 
-/// An open directory.
-pub(super) struct Disk {
-    pub(super) database: Database,
+/// The parts of the database; `format` says what is in them.
+pub(super) struct Keyspaces {
     pub(super) meta: Keyspace,
     pub(super) records: Keyspace,
     pub(super) log: Keyspace,
@@ -40,6 +40,32 @@ pub(super) struct Disk {
     pub(super) units: Keyspace,
     pub(super) events: Keyspace,
     pub(super) erasing: Keyspace,
+}
+
+impl Keyspaces {
+    /// Opens or creates them.
+    pub(super) fn open(database: &Database) -> Result<Self, StoreError> {
+        let keyspace = |name| {
+            let opened = database.keyspace(name, KeyspaceCreateOptions::default);
+            opened.map_err(StoreError::unavailable)
+        };
+        Ok(Self {
+            meta: keyspace("meta")?,
+            records: keyspace("records")?,
+            log: keyspace("log")?,
+            rows: keyspace("rows")?,
+            notes: keyspace("notes")?,
+            units: keyspace("units")?,
+            events: keyspace("events")?,
+            erasing: keyspace("erasing")?,
+        })
+    }
+}
+
+/// An open directory.
+pub(super) struct Disk {
+    pub(super) database: Database,
+    pub(super) keyspaces: Keyspaces,
     /// Number of the next log record.
     pub(super) next: u64,
     /// Bytes of log that a restart would replay.
@@ -53,13 +79,13 @@ pub(super) struct Disk {
     /// Expired fingerprints that the next checkpoint deletes: twice as many as were added since
     /// the last one, so that it catches up without ever stalling the store.
     expiring: usize,
-    window: Window,
+    now: Moment,
 }
 
 /// The directory belongs to somebody else.
 #[derive(Debug, thiserror::Error)]
 #[error("another process has the data directory {0} open")]
-struct InUse(String);
+pub(super) struct InUse(pub(super) String);
 
 fn cannot_open(path: &Path, error: fjall::Error) -> StoreError {
     use fjall::Error::{InvalidVersion, JournalRecovery, Locked, Unrecoverable};
@@ -76,24 +102,15 @@ impl Disk {
     /// Opens or creates a directory and reads what it holds.
     pub(super) fn open(
         path: &Path,
+        create: bool,
         log_limit: u64,
-        now: Window,
+        now: Moment,
     ) -> Result<(Self, State), StoreError> {
+        directory::prepare(path, create)?;
         let opened = Database::builder(path).open();
         let database = opened.map_err(|error| cannot_open(path, error))?;
-        let keyspace = |name| {
-            let opened = database.keyspace(name, KeyspaceCreateOptions::default);
-            opened.map_err(StoreError::unavailable)
-        };
         let mut disk = Self {
-            meta: keyspace("meta")?,
-            records: keyspace("records")?,
-            log: keyspace("log")?,
-            rows: keyspace("rows")?,
-            notes: keyspace("notes")?,
-            units: keyspace("units")?,
-            events: keyspace("events")?,
-            erasing: keyspace("erasing")?,
+            keyspaces: Keyspaces::open(&database)?,
             database,
             next: 0,
             log_bytes: 0,
@@ -101,14 +118,27 @@ impl Disk {
             last_checkpoint: 0,
             dirty: BTreeSet::new(),
             expiring: STEP,
-            window: now,
+            now,
         };
         let state = load::load(&mut disk)?;
         Ok((disk, state))
     }
 
-    pub(super) fn window(&self) -> Window {
-        self.window
+    /// Whether events of a window still matter.
+    pub(super) fn remembers(&self, window: Window) -> bool {
+        window.is_remembered(self.now.milliseconds)
+    }
+
+    /// All windows of which there are events, also those that nobody remembers any more.
+    pub(super) fn windows(&self) -> Result<Vec<Window>, StoreError> {
+        let (mut windows, mut from) = (Vec::new(), Vec::new());
+        while let Some(event) = self.keyspaces.events.range(from.as_slice()..).next() {
+            let event = event.key().map_err(StoreError::unavailable)?;
+            let (window, _) = format::split_window(&event)?;
+            windows.push(window);
+            from = format::after_window(window);
+        }
+        Ok(windows)
     }
 
     pub(super) fn batch(&self) -> WriteBatch {
@@ -127,11 +157,11 @@ impl Disk {
             if let Some(row) = shard.and_then(|shard| shard.rows.get(&name)) {
                 let counters = format::counters(row);
                 self.last_checkpoint += u64::try_from(counters.len()).unwrap_or(u64::MAX);
-                batch.insert(&self.rows, format::row(&key, &name), counters);
+                batch.insert(&self.keyspaces.rows, format::row(&key, &name), counters);
             }
         }
-        for record in self.log.iter() {
-            batch.remove(&self.log, record.key().map_err(StoreError::unavailable)?);
+        for record in self.keyspaces.log.iter() {
+            batch.remove(&self.keyspaces.log, record.key().map_err(StoreError::unavailable)?);
         }
         self.log_bytes = 0;
         Ok(())
@@ -139,10 +169,14 @@ impl Disk {
 
     fn forget_expired_events(&mut self) -> Result<(), StoreError> {
         let mut batch = self.database.batch();
-        let expired = ..format::window(self.window.oldest());
-        for event in self.events.range(expired).take(std::mem::replace(&mut self.expiring, STEP)) {
-            batch.remove(&self.events, event.key().map_err(StoreError::unavailable)?);
+        let windows = self.windows()?;
+        let expired = windows.into_iter().filter(|window| !self.remembers(*window));
+        let expired =
+            expired.flat_map(|window| self.keyspaces.events.prefix(format::window(window)));
+        for event in expired.take(self.expiring) {
+            batch.remove(&self.keyspaces.events, event.key().map_err(StoreError::unavailable)?);
         }
+        self.expiring = STEP;
         Self::commit(batch)
     }
 
@@ -150,20 +184,19 @@ impl Disk {
     pub(super) fn erase(&self, shards: &[ShardKey]) -> Result<(), StoreError> {
         for shard in shards {
             let key = format::shard(shard);
-            self.erase_prefix(&self.rows, &key)?;
-            self.erase_prefix(&self.notes, &key)?;
-            self.erase_prefix(&self.units, &key)?;
-            let mut from = format::window(Window(0)).to_vec();
-            while let Some(event) = self.events.range(from.as_slice()..).next() {
-                let event = event.key().map_err(StoreError::unavailable)?;
-                let (window, _) = format::split_window(&event)?;
-                self.erase_prefix(&self.events, &[&format::window(window), &*key].concat())?;
-                from = format::window(Window(window.0.saturating_add(1))).to_vec();
+            self.erase_prefix(&self.keyspaces.rows, &key)?;
+            self.erase_prefix(&self.keyspaces.notes, &key)?;
+            self.erase_prefix(&self.keyspaces.units, &key)?;
+            for window in self.windows()? {
+                self.erase_prefix(
+                    &self.keyspaces.events,
+                    &[&format::window(window), &*key].concat(),
+                )?;
             }
         }
         let mut done = self.batch();
         for shard in shards {
-            done.remove(&self.erasing, format::shard(shard));
+            done.remove(&self.keyspaces.erasing, format::shard(shard));
         }
         Self::commit(done)
     }
@@ -185,16 +218,21 @@ impl Journal for Disk {
     fn append(&mut self, change: &Change) -> Result<(), StoreError> {
         let record = format::log_record(change)?;
         self.log_bytes += u64::try_from(record.len()).unwrap_or(u64::MAX);
-        self.window = change.window;
+        self.now = change.now;
         let mut batch = self.batch();
-        batch.insert(&self.log, self.next.to_be_bytes(), record);
+        batch.insert(&self.keyspaces.log, self.next.to_be_bytes(), record);
         for (key, added) in &change.shards {
             for unit in &added.units {
                 let label = added.labels.get(unit).map(|label| label.to_bytes().to_vec());
-                batch.insert(&self.units, format::unit(key, unit), label.unwrap_or_default());
+                let unit = format::unit(key, *unit);
+                batch.insert(&self.keyspaces.units, unit, label.unwrap_or_default());
             }
             for event in &added.events {
-                batch.insert(&self.events, format::event(change.window, key, event), []);
+                batch.insert(
+                    &self.keyspaces.events,
+                    format::event(change.now.window, key, *event),
+                    [],
+                );
             }
             self.expiring += 2 * added.events.len();
             self.dirty.extend(added.sums.keys().map(|row| (key.clone(), row.clone())));
@@ -216,15 +254,15 @@ impl Journal for Disk {
 
     fn note(&mut self, shard: &ShardKey, slot: u32, note: &Note) -> Result<(), StoreError> {
         let mut batch = self.batch();
-        batch.insert(&self.notes, format::note(shard, slot), note.to_stored());
+        batch.insert(&self.keyspaces.notes, format::note(shard, slot), note.to_stored());
         Self::commit(batch)
     }
 
     fn put(&mut self, experiment: &Experiment, version: u64) -> Result<(), StoreError> {
         let mut batch = self.batch();
         let id = experiment.id().as_str();
-        batch.insert(&self.records, id.as_bytes(), codec::encode(experiment)?);
-        batch.insert(&self.meta, "version", version.to_be_bytes());
+        batch.insert(&self.keyspaces.records, id.as_bytes(), codec::encode(experiment)?);
+        batch.insert(&self.keyspaces.meta, "version", version.to_be_bytes());
         Self::commit(batch)
     }
 
@@ -236,12 +274,12 @@ impl Journal for Disk {
         version: u64,
     ) -> Result<(), StoreError> {
         let mut batch = self.batch();
-        batch.remove(&self.records, id.as_str().as_bytes());
-        batch.insert(&self.meta, "version", version.to_be_bytes());
+        batch.remove(&self.keyspaces.records, id.as_str().as_bytes());
+        batch.insert(&self.keyspaces.meta, "version", version.to_be_bytes());
         // The log may hold increments of these shards and would bring their rows back.
         self.checkpoint(&mut batch, state)?;
         for shard in shards {
-            batch.insert(&self.erasing, format::shard(shard), []);
+            batch.insert(&self.keyspaces.erasing, format::shard(shard), []);
         }
         Self::commit(batch)?;
         self.erase(shards)

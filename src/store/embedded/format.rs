@@ -7,28 +7,27 @@
 //! | `log` | number, big-endian | increments of one group of batches and raises, added up |
 //! | `rows` | shard, row name | big-endian 64-bit integers |
 //! | `notes` | shard, slot, big-endian | [`crate::store::Note`]: stamp and bytes |
-//! | `units` | shard, fingerprint | the label, for units that have one |
-//! | `events` | window, shard, fingerprint | - |
+//! | `units` | shard, digest | the label, for units that have one |
+//! | `events` | window, shard, digest | - |
 //! | `erasing` | shard | - |
 //!
 //! A shard is written as `{experiment} 0x00 {incarnation} {iteration} {shard}`, big-endian: no
-//! experiment id holds a zero byte, so no shard's key is the beginning of another's.
+//! experiment id holds a zero byte, so no shard's key is the beginning of another's. A window is
+//! its number and its length.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::bucket::Fingerprint;
 use crate::domain::counter::ShardKey;
 use crate::domain::experiment::Incarnation;
 use crate::domain::id::ExperimentId;
 use crate::domain::segment::Label;
-use crate::store::StoreError;
-use crate::store::embedded::clock::Window;
 use crate::store::embedded::state::{Change, Sums};
+use crate::store::{Digest, StoreError, Window};
 
 /// Raised when a directory of this release can no longer be read by the previous one.
-pub(super) const FORMAT: u64 = 2;
+pub(super) const FORMAT: u64 = 3;
 
 pub(super) fn corrupt(what: &str) -> StoreError {
     StoreError::Corrupt(format!("in the data directory: {what}"))
@@ -79,14 +78,14 @@ pub(super) fn split_note(key: &[u8]) -> Result<(ShardKey, u32), StoreError> {
     Ok((shard, u32::from_be_bytes(slot)))
 }
 
-pub(super) fn unit(key: &ShardKey, unit: &Fingerprint) -> Vec<u8> {
-    [shard(key).as_slice(), unit.as_bytes()].concat()
+pub(super) fn unit(key: &ShardKey, unit: Digest) -> Vec<u8> {
+    [shard(key).as_slice(), &unit.to_bytes()].concat()
 }
 
-pub(super) fn split_unit(key: &[u8]) -> Result<(ShardKey, Fingerprint), StoreError> {
+pub(super) fn split_unit(key: &[u8]) -> Result<(ShardKey, Digest), StoreError> {
     let (shard, unit) = split_shard(key)?;
-    let unit = <[u8; 16]>::try_from(unit).map_err(|_| corrupt("a fingerprint has no 16 bytes"))?;
-    Ok((shard, Fingerprint::from(unit)))
+    let unit = <[u8; 8]>::try_from(unit).map_err(|_| corrupt("a digest has no 8 bytes"))?;
+    Ok((shard, Digest::from(unit)))
 }
 
 /// The label of a unit; `None` for a unit without one.
@@ -98,18 +97,28 @@ pub(super) fn parse_label(bytes: &[u8]) -> Result<Option<Label>, StoreError> {
     bytes.map(|bytes| Some(Label::from(bytes))).map_err(|_| corrupt("a label has no 6 bytes"))
 }
 
-pub(super) fn window(window: Window) -> [u8; 8] {
-    window.0.to_be_bytes()
+pub(super) fn window(window: Window) -> [u8; 16] {
+    let bytes = u128::from(window.number()) << 64 | u128::from(window.length());
+    bytes.to_be_bytes()
 }
 
-pub(super) fn event(in_window: Window, key: &ShardKey, event: &Fingerprint) -> Vec<u8> {
+/// The smallest key behind all events of a window.
+pub(super) fn after_window(of: Window) -> Vec<u8> {
+    u128::from_be_bytes(window(of)).saturating_add(1).to_be_bytes().to_vec()
+}
+
+pub(super) fn event(in_window: Window, key: &ShardKey, event: Digest) -> Vec<u8> {
     [window(in_window).as_slice(), &unit(key, event)].concat()
 }
 
 pub(super) fn split_window(key: &[u8]) -> Result<(Window, &[u8]), StoreError> {
-    let (number, rest) =
-        key.split_first_chunk().ok_or_else(|| corrupt("an event's key has no window"))?;
-    Ok((Window(u64::from_be_bytes(*number)), rest))
+    let parse = || {
+        let (number, rest) = key.split_first_chunk()?;
+        let (length, rest) = rest.split_first_chunk()?;
+        let (number, length) = (u64::from_be_bytes(*number), u64::from_be_bytes(*length));
+        (length > 0).then(|| (Window::new(length, number), rest))
+    };
+    parse().ok_or_else(|| corrupt("an event's key has no window"))
 }
 
 pub(super) fn number(bytes: &[u8]) -> Result<u64, StoreError> {
@@ -138,7 +147,7 @@ struct Logged<'a> {
     sums: Cow<'a, Sums>,
 }
 
-/// The log record of a change. Fingerprints are not in it: they have keys of their own.
+/// The log record of a change. Digests are not in it: they have keys of their own.
 pub(super) fn log_record(change: &Change) -> Result<Vec<u8>, StoreError> {
     let shards = change.shards.iter().map(|(key, added)| Logged {
         experiment: Cow::Borrowed(key.experiment.as_str()),
@@ -167,6 +176,7 @@ pub(super) fn parse_log_record(bytes: &[u8]) -> Result<Vec<(ShardKey, Sums)>, St
 mod tests {
     use super::*;
     use crate::domain::segment::Code;
+    use crate::store::embedded::clock::Moment;
     use crate::store::embedded::state::ShardChange;
 
     fn key(shard: u32) -> ShardKey {
@@ -176,14 +186,16 @@ mod tests {
 
     #[test]
     fn keys_come_back() {
-        let fingerprint = Fingerprint::from([0; 16]);
+        let digest = Digest::from([0; 8]);
+        let window = Window::new(1_000, 9);
         assert_eq!(split_shard(&shard(&key(3))).unwrap(), (key(3), [].as_slice()));
         assert_eq!(split_row(&row(&key(0), "n/v/m")).unwrap(), (key(0), "n/v/m".to_owned()));
         assert_eq!(split_note(&note(&key(2), 255)).unwrap(), (key(2), 255));
-        assert_eq!(split_unit(&unit(&key(1), &fingerprint)).unwrap(), (key(1), fingerprint));
-        let event = event(Window(9), &key(1), &fingerprint);
-        let (window, rest) = split_window(&event).unwrap();
-        assert_eq!((window, split_unit(rest).unwrap()), (Window(9), (key(1), fingerprint)));
+        assert_eq!(split_unit(&unit(&key(1), digest)).unwrap(), (key(1), digest));
+        let event = event(window, &key(1), digest);
+        let (found, rest) = split_window(&event).unwrap();
+        assert_eq!((found, split_unit(rest).unwrap()), (window, (key(1), digest)));
+        assert!(after_window(window) > event);
     }
 
     #[test]
@@ -195,7 +207,8 @@ mod tests {
         assert_eq!(parse_counters(&counters(&row)).unwrap(), row);
         let sums = Sums::from([("n/v/m".to_owned(), [(0, -3), (511, 0)].into())]);
         let added = ShardChange { sums: sums.clone(), ..ShardChange::default() };
-        let mut change = Change::new(Window(1));
+        let window = Window::new(1, 1);
+        let mut change = Change::new(Moment { milliseconds: 1, window });
         change.shards.insert(key(2), added);
         let record = log_record(&change).unwrap();
         assert_eq!(parse_log_record(&record).unwrap(), [(key(2), sums)]);
@@ -206,7 +219,7 @@ mod tests {
         assert!(split_shard(b"no-zero-byte").is_err());
         assert!(split_shard(b"ab\0\0\0").is_err());
         assert!(split_note(&[shard(&key(0)).as_slice(), &[1; 5]].concat()).is_err());
-        assert!(split_unit(&[shard(&key(0)).as_slice(), &[1; 15]].concat()).is_err());
+        assert!(split_unit(&[shard(&key(0)).as_slice(), &[1; 7]].concat()).is_err());
         assert!(parse_counters(&[0; 9]).is_err());
         assert!(parse_log_record(&[255; 3]).is_err());
         assert!(parse_label(&[1; 5]).is_err());

@@ -5,12 +5,13 @@
 //! need no locks, and one fsync serves everybody who waits. What a caller was told to be counted
 //! survives `kill -9` and a power cut.
 //!
-//! Memory: about 16 bytes plus the overhead of a hash set for each unit of an iteration and each
+//! Memory: about 8 bytes plus the overhead of a hash set for each unit of an iteration and each
 //! event of the last two windows, 8 bytes for each counter. `memory:` is the same store without
 //! the directory.
 
 mod clock;
 mod committer;
+mod directory;
 mod disk;
 #[cfg(test)]
 mod faults;
@@ -54,6 +55,8 @@ pub struct Options {
     pub dedup_window: Duration,
     /// Tells the time for that.
     pub clock: Clock,
+    /// Whether a directory without a store becomes one.
+    pub create: bool,
     /// Bytes of log after which the rows are written and the log is deleted, unless the rows
     /// written the last time were more: so a restart replays little and a checkpoint never costs
     /// more than what led to it.
@@ -65,6 +68,7 @@ impl Default for Options {
         Self {
             dedup_window: Duration::from_secs(7 * 24 * 60 * 60),
             clock: Clock::system(),
+            create: true,
             log_limit: 8 << 20,
         }
     }
@@ -87,10 +91,11 @@ impl EmbeddedStore {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the directory cannot be used, above all when another
-    /// process has it open; [`StoreError::Corrupt`] when it holds what this release cannot read.
+    /// process has it open or it holds something else; [`StoreError::Corrupt`] when it holds what
+    /// this release cannot read.
     pub fn open(path: &Path, options: Options) -> Result<Self, StoreError> {
         let windows = Windows::new(options.clock, options.dedup_window);
-        let (disk, state) = Disk::open(path, options.log_limit, windows.current())?;
+        let (disk, state) = Disk::open(path, options.create, options.log_limit, windows.now())?;
         Self::start(path.display().to_string(), state, disk, windows)
     }
 

@@ -8,13 +8,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use crate::domain::bucket::Fingerprint;
 use crate::domain::counter::{Admission, Event, Increment, ShardKey};
 use crate::domain::experiment::Experiment;
 use crate::domain::id::ExperimentId;
 use crate::domain::segment::Label;
-use crate::store::embedded::clock::Window;
-use crate::store::{Applied, COUNTER_LIMIT, Notes, Rows, StoreError};
+use crate::store::embedded::clock::Moment;
+use crate::store::{Applied, COUNTER_LIMIT, Digest, Notes, Rows, StoreError, Window};
 
 /// Sums by row and column.
 pub(super) type Sums = BTreeMap<String, BTreeMap<u32, i64>>;
@@ -26,7 +25,8 @@ pub(super) struct State {
     pub(super) records: BTreeMap<ExperimentId, Experiment>,
     /// Of the catalog.
     pub(super) version: u64,
-    window: Window,
+    /// Of the last change.
+    window: Option<Window>,
 }
 
 /// One shard of one iteration.
@@ -34,16 +34,19 @@ pub(super) struct State {
 pub(super) struct Shard {
     pub(super) rows: Rows,
     pub(super) notes: Notes,
-    pub(super) units: HashSet<Fingerprint>,
+    pub(super) units: HashSet<Digest>,
     /// Of those units that have one.
-    pub(super) labels: HashMap<Fingerprint, Label>,
-    /// Fingerprints of counted events by the window they were counted in.
-    pub(super) events: BTreeMap<Window, HashSet<Fingerprint>>,
+    pub(super) labels: HashMap<Digest, Label>,
+    /// Counted events by the window they were counted in.
+    pub(super) events: BTreeMap<Window, HashSet<Digest>>,
 }
 
 impl Shard {
-    fn counted(&self, event: &Fingerprint, now: Window) -> bool {
-        self.events.range(now.remembered()).any(|(_, counted)| counted.contains(event))
+    fn counted(&self, event: Digest, now: Moment) -> bool {
+        let mut windows = self.events.iter();
+        windows.any(|(window, counted)| {
+            counted.contains(&event) && window.is_remembered(now.milliseconds)
+        })
     }
 
     fn counter(&self, row: &str, column: u32) -> i64 {
@@ -81,26 +84,26 @@ impl State {
             shard.units.extend(added.units);
             shard.labels.extend(added.labels);
             if !added.events.is_empty() {
-                shard.events.entry(change.window).or_default().extend(added.events);
+                shard.events.entry(change.now.window).or_default().extend(added.events);
             }
         }
-        if change.window != self.window {
-            self.window = change.window;
-            self.forget_events_before(change.window.oldest());
+        if self.window != Some(change.now.window) {
+            self.window = Some(change.now.window);
+            self.forget_expired_events(change.now);
         }
     }
 
-    fn forget_events_before(&mut self, oldest: Window) {
+    fn forget_expired_events(&mut self, now: Moment) {
         for shard in self.shards.values_mut() {
-            shard.events.retain(|window, _| *window >= oldest);
+            shard.events.retain(|window, _| window.is_remembered(now.milliseconds));
         }
     }
 }
 
-/// What a group of batches and raises adds to a state, all counted in one window.
+/// What a group of batches and raises adds to a state, all counted at one moment.
 #[derive(Debug)]
 pub(super) struct Change {
-    pub(super) window: Window,
+    pub(super) now: Moment,
     pub(super) shards: BTreeMap<ShardKey, ShardChange>,
 }
 
@@ -108,9 +111,9 @@ pub(super) struct Change {
 #[derive(Debug, Default)]
 pub(super) struct ShardChange {
     pub(super) sums: Sums,
-    pub(super) units: BTreeSet<Fingerprint>,
-    pub(super) labels: BTreeMap<Fingerprint, Label>,
-    pub(super) events: BTreeSet<Fingerprint>,
+    pub(super) units: BTreeSet<Digest>,
+    pub(super) labels: BTreeMap<Digest, Label>,
+    pub(super) events: BTreeSet<Digest>,
 }
 
 impl ShardChange {
@@ -151,8 +154,8 @@ impl ShardChange {
 }
 
 impl Change {
-    pub(super) fn new(window: Window) -> Self {
-        Self { window, shards: BTreeMap::new() }
+    pub(super) fn new(now: Moment) -> Self {
+        Self { now, shards: BTreeMap::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -173,7 +176,7 @@ impl Change {
         let (nothing, unchanged) = (Shard::default(), ShardChange::default());
         let before = state.shards.get(key).unwrap_or(&nothing);
         let pending = self.shards.get(key).unwrap_or(&unchanged);
-        let view = View { before, pending, window: self.window };
+        let view = View { before, pending, now: self.now };
         let mut added = ShardChange::default();
         let mut answers = Vec::with_capacity(events.len());
         for event in events {
@@ -215,46 +218,47 @@ impl Change {
 struct View<'a> {
     before: &'a Shard,
     pending: &'a ShardChange,
-    window: Window,
+    now: Moment,
 }
 
 impl View<'_> {
     /// `None` when a sum of the batch leaves 64 bits.
     fn count(&self, event: &Event, added: &mut ShardChange) -> Option<Applied> {
-        let counted = |id: &Fingerprint| {
-            added.events.contains(id)
-                || self.pending.events.contains(id)
-                || self.before.counted(id, self.window)
+        let counted = |id: Digest| {
+            added.events.contains(&id)
+                || self.pending.events.contains(&id)
+                || self.before.counted(id, self.now)
         };
-        if event.dedup.as_ref().is_some_and(counted) {
+        let (id, unit) = (event.dedup.as_ref().map(Digest::from), Digest::from(&event.unit));
+        if id.is_some_and(counted) {
             return Some(Applied::Duplicate);
         }
-        let exposed = added.units.contains(&event.unit)
-            || self.pending.units.contains(&event.unit)
-            || self.before.units.contains(&event.unit);
+        let exposed = added.units.contains(&unit)
+            || self.pending.units.contains(&unit)
+            || self.before.units.contains(&unit);
         if event.admission == Admission::ExposedOnly && !exposed {
             return Some(Applied::NotExposed);
         }
         if let Some(label) = event.label.filter(|_| exposed) {
-            let known = self.label(&event.unit, added);
+            let known = self.label(unit, added);
             if known != label {
                 return Some(Applied::Labelled(known));
             }
         }
-        added.events.extend(event.dedup);
+        added.events.extend(id);
         added.add(&event.increments)?;
         if !exposed {
-            added.units.insert(event.unit);
+            added.units.insert(unit);
             let label = event.label.filter(|label| *label != Label::NONE);
-            added.labels.extend(label.map(|label| (event.unit, label)));
+            added.labels.extend(label.map(|label| (unit, label)));
             added.add(&event.if_unit_is_new)?;
         }
         Some(Applied::Counted)
     }
 
-    fn label(&self, unit: &Fingerprint, added: &ShardChange) -> Label {
-        let known = added.labels.get(unit).or_else(|| self.pending.labels.get(unit));
-        known.or_else(|| self.before.labels.get(unit)).copied().unwrap_or(Label::NONE)
+    fn label(&self, unit: Digest, added: &ShardChange) -> Label {
+        let known = added.labels.get(&unit).or_else(|| self.pending.labels.get(&unit));
+        known.or_else(|| self.before.labels.get(&unit)).copied().unwrap_or(Label::NONE)
     }
 
     fn fits(&self, added: &ShardChange) -> bool {

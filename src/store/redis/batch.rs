@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::domain::bucket::Fingerprint;
 use crate::domain::counter::{Admission, Event, Increment};
 use crate::domain::segment::Label;
+use crate::store::Digest;
 
 /// Events added up, with what it takes to take single ones off again.
 #[derive(Debug, Default)]
@@ -48,8 +48,8 @@ impl<'a> Batch<'a> {
                 batch.labels.resize(Label::BYTES * (batch.flags.len() - 1), 0);
                 batch.labels.extend(label.to_bytes());
             }
-            batch.units.extend(digest(&event.unit));
-            batch.ids.extend(event.dedup.as_ref().map_or([0; 8], digest));
+            batch.units.extend(Digest::from(&event.unit).to_bytes());
+            batch.ids.extend(event.dedup.as_ref().map_or([0; 8], |id| Digest::from(id).to_bytes()));
             let certain = batch.enter(&event.increments, true, &mut numbers, &mut entries);
             let other = batch.enter(&event.if_unit_is_new, false, &mut numbers, &mut entries);
             shares.push((certain, other));
@@ -149,16 +149,10 @@ fn amount(sum: i128) -> [u8; 10] {
     bytes
 }
 
-/// 64 of the fingerprint's 128 bits; `keys` says what that risks.
-fn digest(fingerprint: &Fingerprint) -> [u8; 8] {
-    let mut digest = [0; 8];
-    digest.copy_from_slice(&fingerprint.as_bytes()[8..]);
-    digest
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::bucket::Fingerprint;
 
     fn increment(row: &str, column: u32, amount: i64) -> Increment {
         Increment { row: row.to_owned(), column, amount }

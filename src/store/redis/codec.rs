@@ -4,6 +4,8 @@ use crate::domain::experiment::Experiment;
 use crate::domain::segment::Label;
 use crate::store::{Applied, StoreError, codec};
 
+pub(super) use codec::of_another_release;
+
 /// Reads the reply of `apply.lua`: a letter for each event, then the labels that letters ask for.
 pub(super) fn answers(reply: &[u8], events: usize) -> Result<Vec<Applied>, StoreError> {
     let short = || {

@@ -8,11 +8,12 @@
 //! | `{P:E:C:I:S}:notes` | hash | slot -> stamp (big-endian 64 bits) and bytes |
 //! | `{P:E:C:I:S}:units` | hash | digests of exposed units, in a table |
 //! | `{P:E:C:I:S}:labels` | hash | digests and labels of those that have one, in a table |
-//! | `{P:E:C:I:S}:events:WINDOW` | hash | digests of events counted in that window; expires |
+//! | `{P:E:C:I:S}:events:LENGTH:N` | hash | digests of events counted in the Nth window of LENGTH ms; expires |
 //! | `{P:E:C:I:S}:writer:NAME` | string | number and answers of the writer's last batch; expires |
 //! | `{P:catalog}:experiments` | hash | experiment id -> revision and record |
 //! | `{P:catalog}:removals` | hash | experiment id -> shards whose data is being deleted |
 //! | `{P:catalog}:version` | string | a number, raised by every change of a record |
+//! | `{P:catalog}:format` | string | [`FORMAT`], written with the first record |
 //! | `{P:catalog}:changes` | channel | the new version, after every change |
 //!
 //! P is the prefix of the installation, E the experiment, C its incarnation in hexadecimal, I its
@@ -22,9 +23,7 @@
 //! tags, so that a hot experiment spreads over the cluster. The directory makes `KEYS` and `SCAN`
 //! superfluous: reading and deleting a shard cost what the shard holds, not what Redis holds.
 //!
-//! A *digest* is 64 of a fingerprint's 128 bits: among `n` units or events that a shard remembers,
-//! a new one is taken for a known one with odds of `n / 2^64`. Of 10^9 remembered at once, that
-//! happens to one in 18 billion. A *table* is a linear hash table in one Redis hash; `apply.lua`
+//! For a *digest* see [`crate::store::Digest`], for a *window* [`crate::store::Window`]. A *table* is a linear hash table in one Redis hash; `apply.lua`
 //! says how. It grows by splitting one bucket at a time, so there is no size at which it gets
 //! worse; but one key is one piece, which a cluster moves at once: beyond some 10^7 digests in a
 //! shard (130 MB), use more shards.
@@ -37,6 +36,9 @@ use std::fmt;
 use crate::domain::counter::ShardKey;
 use crate::domain::experiment::Incarnation;
 use crate::domain::id::ExperimentId;
+
+/// Raised when the keys of this release can no longer be read by the previous one.
+pub(super) const FORMAT: u64 = 1;
 
 /// What all keys of an installation start with, so that several can share one Redis.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,10 +117,10 @@ impl ShardKeys {
         format!("{}:units", self.tag)
     }
 
-    /// What the keys of the windows start with: a window's number is added by the script, which
-    /// alone knows the time of the store.
-    pub(super) fn events(&self) -> String {
-        format!("{}:events:", self.tag)
+    /// What the keys of windows of a length start with: a window's number is added by the script,
+    /// which alone knows the time of the store.
+    pub(super) fn events(&self, window_milliseconds: u64) -> String {
+        format!("{}:events:{window_milliseconds}:", self.tag)
     }
 
     pub(super) fn writer(&self, name: &str) -> String {
@@ -142,6 +144,7 @@ pub(super) struct CatalogKeys {
     pub(super) experiments: String,
     pub(super) removals: String,
     pub(super) version: String,
+    pub(super) format: String,
     pub(super) changes: String,
 }
 
@@ -153,6 +156,7 @@ impl CatalogKeys {
             experiments: key("experiments"),
             removals: key("removals"),
             version: key("version"),
+            format: key("format"),
             changes: key("changes"),
             tag,
         }
@@ -211,13 +215,13 @@ mod tests {
                 keys.labels(),
                 keys.notes(),
                 keys.units(),
-                keys.events(),
+                keys.events(7),
                 keys.row("x/v/0/a}b{"),
             ] {
                 assert_eq!(hash_tag(&key), tag);
             }
             let keys = CatalogKeys::new(&prefix);
-            for key in [keys.experiments, keys.removals, keys.version, keys.changes] {
+            for key in [keys.experiments, keys.removals, keys.version, keys.format, keys.changes] {
                 assert_eq!(hash_tag(&key), format!("{prefix}:catalog"));
             }
         }

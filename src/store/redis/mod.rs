@@ -32,7 +32,9 @@ use crate::domain::counter::{Event, ShardKey};
 use crate::domain::experiment::{Experiment, Revision};
 use crate::domain::id::ExperimentId;
 use crate::domain::segment;
-use crate::store::{Applied, BATCH_EVENTS, Note, Notes, Records, Rows, Store, StoreError, maxima};
+use crate::store::{
+    Applied, BATCH_EVENTS, Note, Notes, Records, Rows, Store, StoreError, maxima, window,
+};
 use delivery::Delivery;
 use keys::{CatalogKeys, ShardKeys};
 use lines::Lines;
@@ -89,15 +91,30 @@ impl RedisStore {
     /// Connects to `redis://host:port/db`, or to a socket: `redis+unix:///path` or `unix:///path`.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when the address makes no sense or nobody answers there.
+    /// [`StoreError::Unavailable`] when the address makes no sense or nobody answers there,
+    /// [`StoreError::Corrupt`] when what is there is in another format.
     pub async fn connect(url: &str, options: Options) -> Result<Self, StoreError> {
         let link = Arc::new(Link::connect(url, options.timeout).await?);
-        let window = u64::try_from(options.dedup_window.as_millis()).unwrap_or(u64::MAX).max(1);
+        let window = window::milliseconds(options.dedup_window);
         let (prefix, patience) = (options.prefix.clone(), 2 * options.timeout);
         let delivery = Delivery::new(Arc::clone(&link), prefix, window, patience)?;
         let lines = Lines::new(Arc::new(delivery), options.queue);
         let catalog = CatalogKeys::new(&options.prefix);
-        Ok(Self { link, lines, options, catalog })
+        let store = Self { link, lines, options, catalog };
+        store.check_format().await?;
+        Ok(store)
+    }
+
+    async fn check_format(&self) -> Result<(), StoreError> {
+        let format = Cmd::get(&self.catalog.format);
+        match self.link.read::<Option<u64>>(&self.catalog.tag, &format).await? {
+            None | Some(keys::FORMAT) => Ok(()),
+            Some(other) => {
+                let other = codec::of_another_release(other, keys::FORMAT);
+                let prefix = &self.options.prefix;
+                Err(StoreError::Corrupt(format!("what has the key prefix '{prefix}': {other}")))
+            }
+        }
     }
 
     fn shard_keys(&self, shard: &ShardKey) -> ShardKeys {

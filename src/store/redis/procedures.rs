@@ -113,7 +113,8 @@ impl Procedures {
         let reply: Vec<u8> = self
             .call(way, &self.apply, |call| {
                 call.arg(6 + batch.rows.len());
-                call.arg(shard.directory()).arg(shard.units()).arg(shard.events());
+                call.arg(shard.directory()).arg(shard.units());
+                call.arg(shard.events(window_milliseconds));
                 call.arg(shard.writer(writer)).arg(shard.labels()).arg(shard.segments());
                 for row in &batch.rows {
                     call.arg(shard.row(row));
@@ -185,6 +186,7 @@ impl Procedures {
         let reply = self.call(way, &self.put, |call| {
             name_catalog(call, catalog);
             call.arg(id.as_str()).arg(&expected).arg(&record).arg(&catalog.changes);
+            call.arg(keys::FORMAT);
         });
         changed(id, &reply.await.map_err(classify)?)
     }
@@ -279,7 +281,8 @@ fn is_refusal(error: &RedisError) -> bool {
 }
 
 fn name_catalog(call: &mut Cmd, catalog: &CatalogKeys) {
-    call.arg(3).arg(&catalog.experiments).arg(&catalog.removals).arg(&catalog.version);
+    call.arg(4).arg(&catalog.experiments).arg(&catalog.removals).arg(&catalog.version);
+    call.arg(&catalog.format);
 }
 
 fn changed(id: &ExperimentId, reply: &(String, String)) -> Result<Changed, StoreError> {

@@ -1,8 +1,8 @@
 -- Writes a record if the one there is at the expected revision.
 --
--- KEYS[1] hash of experiments   KEYS[2] hash of removals   KEYS[3] version
+-- KEYS[1] hash of experiments   KEYS[2] hash of removals   KEYS[3] version   KEYS[4] format
 -- ARGV[1] experiment   ARGV[2] expected revision, '' for none   ARGV[3] new value
--- ARGV[4] channel of changes
+-- ARGV[4] channel of changes   ARGV[5] format
 -- Reply   {'OK', version}
 --         {'CONFLICT', revision there or ''}
 --         {'REMOVING', shards} when data of an earlier experiment of that name is still there
@@ -18,6 +18,7 @@ local time = redis.call('TIME')
 local version = math.max(redis.call('INCR', KEYS[3]), time[1] * 1000000 + time[2])
 version = string.format('%.0f', version)
 redis.call('SET', KEYS[3], version)
+redis.call('SET', KEYS[4], ARGV[5], 'NX')
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 redis.call('PUBLISH', ARGV[4], version)
 return {'OK', version}

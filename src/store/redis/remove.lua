@@ -1,6 +1,6 @@
 -- Deletes a record at the expected revision and notes which shards are to be deleted after it.
 --
--- KEYS[1] hash of experiments   KEYS[2] hash of removals   KEYS[3] version
+-- KEYS[1] hash of experiments   KEYS[2] hash of removals   KEYS[3] version   KEYS[4] format
 -- ARGV[1] experiment   ARGV[2] expected revision   ARGV[3] shards
 -- ARGV[4] channel of changes
 -- Reply   {'OK', version}

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
+use std::time::Duration;
 
 use fjall::{Database, KeyspaceCreateOptions, PersistMode};
 use tiebreak::domain::experiment::{Revision, Timestamp};
@@ -22,8 +23,7 @@ fn cause(error: &StoreError) -> String {
 async fn a_directory_has_one_owner() {
     let home = Home::new(Kind::Embedded).await;
     let first = home.open_embedded();
-    let second = EmbeddedStore::open(home.directory.path(), home.embedded_options());
-    let refused = second.unwrap_err();
+    let refused = open_at(home.directory.path(), &home).unwrap_err();
     assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
     assert!(cause(&refused).contains("another process has the data directory"), "{refused:?}");
     drop(first);
@@ -31,16 +31,91 @@ async fn a_directory_has_one_owner() {
 }
 
 #[tokio::test]
-async fn an_unknown_format_is_refused() {
+async fn another_format_is_refused_with_a_remedy() {
     let home = Home::new(Kind::Embedded).await;
     drop(home.open_embedded());
-    with_database(&home, |database| {
-        keyspace(database, "meta").insert("format", 17_u64.to_be_bytes()).unwrap();
-    });
-    let refused = EmbeddedStore::open(home.directory.path(), home.embedded_options()).unwrap_err();
-    assert!(matches!(refused, StoreError::Corrupt(_)), "{refused:?}");
-    let text = refused.to_string();
-    assert!(text.contains("format 17") && text.contains("format 2"), "{text}");
+    for (format, remedy) in [(17_u64, "a newer release wrote it"), (1, "an older release wrote it")]
+    {
+        with_database(&home, |database| {
+            keyspace(database, "meta").insert("format", format.to_be_bytes()).unwrap();
+        });
+        let refused = open_at(home.directory.path(), &home).unwrap_err();
+        assert!(matches!(refused, StoreError::Corrupt(_)), "{refused:?}");
+        let text = refused.to_string();
+        assert!(text.contains(&format!("format {format}")) && text.contains(remedy), "{text}");
+    }
+    with_database(&home, |database| keyspace(database, "meta").remove("format").unwrap());
+    let refused = open_at(home.directory.path(), &home).unwrap_err();
+    assert!(refused.to_string().contains("another program"), "{refused}");
+}
+
+/// Wherever a crash interrupts the first start, the next one makes a store of what is left.
+#[tokio::test]
+async fn a_store_that_was_half_made_is_made_anew() {
+    let home = Home::new(Kind::Embedded).await;
+    let made = tempfile::tempdir().unwrap();
+    drop(open_at(made.path(), &home).unwrap());
+    // The files of a store are moved in one by one, the one that makes it a store last.
+    let all = ["lock", "keyspaces", "0.jnl", "version"];
+    for moved in 0..=all.len() {
+        let (half_made, aside) = (tempfile::tempdir().unwrap(), made.path());
+        copy_directory(aside, &half_made.path().join("new"));
+        for name in &all[..moved] {
+            let target = half_made.path().join(name);
+            std::fs::rename(half_made.path().join("new").join(name), target).unwrap();
+        }
+        let store = open_at(half_made.path(), &home).unwrap();
+        store.apply(&shard("x", 1, 0), &[event_with_id(1, 1)]).await.unwrap();
+        drop(store);
+        let store = open_at(half_made.path(), &home).unwrap();
+        assert_eq!(store.rows(&shard("x", 1, 0)).await.unwrap()["n/v/m"], [1]);
+        assert!(!half_made.path().join("new").exists());
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_store_is_left_alone() {
+    let home = Home::new(Kind::Embedded).await;
+    let occupied = tempfile::tempdir().unwrap();
+    std::fs::write(occupied.path().join("thesis.tex"), "years of work").unwrap();
+    let refused = open_at(occupied.path(), &home).unwrap_err();
+    assert!(cause(&refused).contains("'thesis.tex'"), "{refused:?}");
+    assert_eq!(std::fs::read_dir(occupied.path()).unwrap().count(), 1);
+    let absent = occupied.path().join("absent");
+    let options = Options { create: false, ..home.embedded_options() };
+    let refused = EmbeddedStore::open(&absent, options).unwrap_err();
+    assert!(cause(&refused).contains("there is no store in"), "{refused:?}");
+    assert!(!absent.exists());
+}
+
+fn open_at(path: &Path, home: &Home) -> Result<EmbeddedStore, StoreError> {
+    EmbeddedStore::open(path, home.embedded_options())
+}
+
+/// The window that an event was counted in keeps its length when the store is told another one.
+#[tokio::test]
+async fn a_window_of_another_length_forgets_nothing_early() {
+    for (before, after) in [(100_000, 7_000), (7_000, 100_000)] {
+        let mut home = Home::new(Kind::Embedded).await;
+        home.log_limit = 0;
+        let (before, shard) = (Duration::from_millis(before), shard("x", 1, 0));
+        home.window = before;
+        let clock = home.embedded_options().clock;
+        let options = |window| Options {
+            dedup_window: window,
+            clock: clock.clone(),
+            ..home.embedded_options()
+        };
+        let open = |window| EmbeddedStore::open(home.directory.path(), options(window)).unwrap();
+        open(before).apply(&shard, &[event_with_id(1, 1)]).await.unwrap();
+        let store = open(Duration::from_millis(after));
+        home.pass_time(before).await;
+        // Another event, so that what is expired is cleared away.
+        store.apply(&shard, &[event_with_id(1, 2)]).await.unwrap();
+        assert_eq!(store.apply(&shard, &[event_with_id(1, 1)]).await.unwrap(), [Duplicate]);
+        home.pass_time(before).await;
+        assert_eq!(store.apply(&shard, &[event_with_id(1, 1)]).await.unwrap(), [Counted]);
+    }
 }
 
 #[tokio::test]
@@ -210,11 +285,11 @@ async fn a_copy_taken_while_writing_has_everything_acknowledged() {
 }
 
 fn copy_directory(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let target = to.join(entry.file_name());
         if entry.file_type().unwrap().is_dir() {
-            std::fs::create_dir_all(&target).unwrap();
             copy_directory(&entry.path(), &target);
         } else {
             std::fs::copy(entry.path(), &target).unwrap();

@@ -43,6 +43,21 @@ async fn any_prefix_without_braces_works_and_two_are_apart() {
 }
 
 #[tokio::test]
+async fn another_format_is_refused_with_a_remedy() {
+    let (home, mut connection) = home().await;
+    let key = "{tiebreak:catalog}:format";
+    home.open().await.put(&at_revision(&experiment("x", 1), 1), None).await.unwrap();
+    home.open().await;
+    let written: u64 = cmd("INCRBY").arg(key).arg(16).query_async(&mut connection).await.unwrap();
+    assert_eq!(written, 17);
+    let url = home.server.as_ref().unwrap().url();
+    let refused = RedisStore::connect(&url, Options::default()).await;
+    let text = refused.as_ref().unwrap_err().to_string();
+    corrupt(&refused);
+    assert!(text.contains("format 17") && text.contains("a newer release wrote it"), "{text}");
+}
+
+#[tokio::test]
 async fn every_key_is_in_the_directory_of_its_shard() {
     let (home, mut connection) = home().await;
     let store = home.open().await;

@@ -152,7 +152,12 @@ impl Home {
         // Not at the beginning of a window, nor at 1970.
         let start = i64::try_from(self.window.as_nanos()).unwrap() / 3 * 100;
         let clock = Clock::new(move || Timestamp(start + clock.load(Ordering::SeqCst)));
-        embedded::Options { dedup_window: self.window, clock, log_limit: self.log_limit }
+        embedded::Options {
+            dedup_window: self.window,
+            clock,
+            log_limit: self.log_limit,
+            ..embedded::Options::default()
+        }
     }
 
     /// Ends the store's process, or closes it, and opens what is left.
