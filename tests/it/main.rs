@@ -23,6 +23,7 @@ mod outcomes;
 mod program;
 mod replay;
 mod results;
+mod served;
 mod shutdown;
 mod store_contract;
 mod streams;

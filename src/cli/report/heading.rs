@@ -69,7 +69,9 @@ fn exposures(exposures: &[VariantExposure], unit: &str, layout: Layout) -> Vec<S
         );
         if exposure.mismatched_outcomes > 0 {
             let strays = figures::count(exposure.mismatched_outcomes);
-            let warning = format!(", {strays} served by another variant");
+            let [some, all] = [exposure.mismatched_outcomes, exposure.outcomes].map(figures::float);
+            let share = figures::percent(some / all.max(1.0));
+            let warning = format!(", {strays} ({share}) served by another variant");
             line.push_str(&layout.paint(&warning, Tone::Caution));
         }
         line
@@ -104,6 +106,15 @@ mod tests {
         let text = heading(&fixture::results(), &fixture::experiment(), Layout::plain());
         assert!(text.contains("  control    3,872 users  (80.0 %)  6,200 outcomes\n"), "{text}");
         assert!(text.contains("  treatment    968 users  (20.0 %)  1,550 outcomes\n"), "{text}");
+    }
+
+    #[test]
+    fn outcomes_that_another_variant_served_are_told_with_their_share() {
+        let mut results = fixture::results();
+        results.exposures[1].mismatched_outcomes = 31;
+        let text = heading(&results, &fixture::experiment(), Layout::plain());
+        let told = "1,550 outcomes, 31 (2.0 %) served by another variant\n";
+        assert!(text.contains(told), "{text}");
     }
 
     #[test]

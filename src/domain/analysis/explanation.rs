@@ -1,5 +1,6 @@
 //! Why: the sentences behind a recommendation, for somebody who decides and has no statistics.
 
+use crate::domain::analysis::delivery::TOLERATED_SHARE;
 use crate::domain::analysis::recommendation::{Guardrails, Primary, Sample, Situation};
 use crate::domain::analysis::{
     Comparison, ConfidenceInterval, MetricResult, Recommendation, VariantExposure, Verdict,
@@ -19,7 +20,7 @@ pub(super) fn explain(
     exposures: &[VariantExposure],
 ) -> Vec<String> {
     let mut sentences: Vec<String> = standing(experiment).into_iter().collect();
-    sentences.push(headline(experiment, situation, recommendation));
+    sentences.extend(headlines(experiment, situation, recommendation, exposures));
     if *recommendation == Recommendation::Investigate {
         return sentences;
     }
@@ -36,6 +37,14 @@ pub(super) fn explain(
     if exposures.iter().any(|exposure| exposure.units > 0) {
         sentences.push("The split of units is as configured.".to_owned());
     }
+    let strays = exposures.iter().filter(|exposure| exposure.mismatched > 0);
+    sentences.extend(strays.map(|exposure| {
+        let strays = strays_of(exposure);
+        format!(
+            "{strays}. They count for '{}' all the same, so differences look smaller than they are.",
+            exposure.variant
+        )
+    }));
     let few = exposures.iter().filter(|exposure| (1..FEW_UNITS).contains(&exposure.units));
     sentences.extend(few.map(|VariantExposure { variant, units, .. }| {
         let met = if *units == 1 { "unit has" } else { "units have" };
@@ -67,18 +76,16 @@ fn standing(experiment: &Experiment) -> Option<String> {
     }
 }
 
-fn headline(
+/// What to do and the reason for it; of distrust there may be several.
+fn headlines(
     experiment: &Experiment,
     situation: &Situation,
     recommendation: &Recommendation,
-) -> String {
+    exposures: &[VariantExposure],
+) -> Vec<String> {
     let guarded = experiment.definition.metrics.iter().any(|m| m.role == Role::Guardrail);
-    match recommendation {
-        Recommendation::Investigate => {
-            "The split of units differs from the one configured by more than chance explains. \
-             Find out why before you read any metric."
-                .to_owned()
-        }
+    let headline = match recommendation {
+        Recommendation::Investigate => return distrust(situation, exposures),
         Recommendation::Ship(variant) if guarded => format!(
             "Ship '{variant}': the primary metric is better and every guardrail is shown to hold."
         ),
@@ -95,7 +102,44 @@ fn headline(
             }
         }
         Recommendation::Continue => waiting(situation).to_owned(),
+    };
+    vec![headline]
+}
+
+/// Why nothing can be said.
+fn distrust(situation: &Situation, exposures: &[VariantExposure]) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if situation.health.split_broken {
+        reasons.push(
+            "The split of units differs from the one configured by more than chance explains. \
+             Find out why before you read any metric."
+                .to_owned(),
+        );
     }
+    let broken = exposures.iter().filter(|exposure| exposure.is_delivery_broken());
+    reasons.extend(broken.map(|exposure| {
+        let strays = strays_of(exposure);
+        format!(
+            "{strays}, more than the {} % that do little harm: many who were assigned '{}' did not \
+             get it, so comparing it says little about it. Find out why (a fallback, a cache, a \
+             bug) before you read any metric.",
+            digits(100.0 * TOLERATED_SHARE),
+            exposure.variant
+        )
+    }));
+    reasons
+}
+
+/// "12.3 % of the outcomes of 'b' (123 of 1,000) were served by another variant".
+fn strays_of(exposure: &VariantExposure) -> String {
+    let share = digits(100.0 * exposure.mismatched_share().unwrap_or_default());
+    let [strays, all] =
+        [exposure.mismatched, exposure.outcomes].map(|count| grouped(&count.to_string()));
+    let were = if exposure.mismatched == 1 { "was" } else { "were" };
+    format!(
+        "{share} % of the outcomes of '{}' ({strays} of {all}) {were} served by another variant",
+        exposure.variant
+    )
 }
 
 /// What a CONTINUE waits for.

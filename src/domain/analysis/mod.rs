@@ -2,6 +2,7 @@
 //! what to compute for which metric; every formula is in [`crate::stats`].
 //!
 //! - `arm` and `groups` read one metric of one variant, `contest` pairs a treatment with control;
+//! - [`delivery`] says whether units got what they were assigned;
 //! - `one_look` and `looks` read it by the two methods, `comparison` puts them side by side,
 //!   `correction` accounts for several of them;
 //! - [`recommendation`] decides, `explanation` says why.
@@ -13,6 +14,7 @@ mod arm;
 mod comparison;
 mod contest;
 mod correction;
+pub mod delivery;
 mod explanation;
 mod groups;
 mod looks;
@@ -136,8 +138,9 @@ pub fn analyse(
     correction::adjust(&experiment.definition.analysis, &mut metrics);
     comparison::judge(experiment, &mut metrics);
     let progress = progress(experiment, &exposures);
+    let health = recommendation::Health::of(&sample_ratio, &exposures);
     let situation =
-        recommendation::Situation::of(experiment, iteration, &sample_ratio, &metrics, progress);
+        recommendation::Situation::of(experiment, iteration, health, &metrics, progress);
     let recommendation = situation.decide();
     let explanations =
         explanation::explain(experiment, &situation, &recommendation, &metrics, &exposures);

@@ -2,7 +2,8 @@
 //! purpose.
 //!
 //! In order:
-//! 1. a broken split vetoes everything: INVESTIGATE;
+//! 1. a broken split, or a variant that too many of its units did not get, vetoes everything:
+//!    INVESTIGATE;
 //! 2. a treatment whose primary metric is better and whose guardrails are all shown harmless can
 //!    be shipped: SHIP the one with the largest improvement;
 //! 3. when every treatment is worse or breaks a guardrail: `KEEP_CONTROL`;
@@ -13,7 +14,7 @@
 //! A fixed-horizon test is valid for one look at the planned sample, so before that the answer is
 //! CONTINUE whatever its p-value says.
 
-use crate::domain::analysis::{Comparison, MetricResult, SampleRatio, Verdict};
+use crate::domain::analysis::{Comparison, MetricResult, SampleRatio, VariantExposure, Verdict};
 use crate::domain::experiment::{AnalysisPlan, Experiment, Iteration, Method};
 use crate::domain::id::VariantId;
 use crate::domain::metric::{Direction, Metric, Role};
@@ -83,11 +84,29 @@ pub struct Treatment {
     pub improvement: f64,
 }
 
+/// Whether the experiment is what it was meant to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Health {
+    /// The split differs from the one configured.
+    pub split_broken: bool,
+    /// A variant was not served to those it was assigned to.
+    pub delivery_broken: bool,
+}
+
+impl Health {
+    pub(super) fn of(sample_ratio: &SampleRatio, exposures: &[VariantExposure]) -> Self {
+        Self {
+            split_broken: sample_ratio.mismatch,
+            delivery_broken: exposures.iter().any(VariantExposure::is_delivery_broken),
+        }
+    }
+}
+
 /// The facts that decide.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Situation {
-    /// Whether the split is broken.
-    pub split_broken: bool,
+    /// Whether there is anything to trust.
+    pub health: Health,
     /// The test behind the verdicts.
     pub method: Method,
     /// How far the sample is.
@@ -100,7 +119,7 @@ impl Situation {
     pub(super) fn of(
         experiment: &Experiment,
         iteration: &Iteration,
-        sample_ratio: &SampleRatio,
+        health: Health,
         metrics: &[MetricResult],
         progress: Option<f64>,
     ) -> Self {
@@ -111,7 +130,7 @@ impl Situation {
             .filter(|(index, (_, weight))| *index != control && *weight > 0)
             .map(|(_, arm)| arm.0);
         Self {
-            split_broken: sample_ratio.mismatch,
+            health,
             method: definition.analysis.method,
             sample: match progress {
                 None => Sample::Unplanned,
@@ -125,7 +144,7 @@ impl Situation {
     /// Decides; see the order at the top of this module.
     #[must_use]
     pub fn decide(&self) -> Recommendation {
-        if self.split_broken {
+        if self.health != Health::default() {
             return Recommendation::Investigate;
         }
         match (self.method, self.sample) {
@@ -244,7 +263,7 @@ mod tests {
     }
 
     fn decide(method: Method, sample: Sample, treatments: Vec<Treatment>) -> Recommendation {
-        Situation { split_broken: false, method, sample, treatments }.decide()
+        Situation { health: Health::default(), method, sample, treatments }.decide()
     }
 
     const PRIMARIES: [Primary; 5] =
@@ -253,17 +272,19 @@ mod tests {
     const SAMPLES: [Sample; 3] = [Sample::Unplanned, Sample::Collecting, Sample::Complete];
 
     #[test]
-    fn a_broken_split_vetoes_everything() {
+    fn a_broken_split_or_delivery_vetoes_everything() {
         for (primary, guardrails) in
             PRIMARIES.iter().flat_map(|p| GUARDRAILS.iter().map(move |g| (*p, *g)))
         {
-            let situation = Situation {
-                split_broken: true,
-                method: Method::Sequential,
-                sample: Sample::Complete,
-                treatments: one(primary, guardrails),
-            };
-            assert_eq!(situation.decide(), Recommendation::Investigate);
+            for (split_broken, delivery_broken) in [(true, false), (false, true), (true, true)] {
+                let situation = Situation {
+                    health: Health { split_broken, delivery_broken },
+                    method: Method::Sequential,
+                    sample: Sample::Complete,
+                    treatments: one(primary, guardrails),
+                };
+                assert_eq!(situation.decide(), Recommendation::Investigate);
+            }
         }
     }
 
