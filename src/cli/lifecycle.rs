@@ -35,7 +35,7 @@ pub struct ConcludeOptions {
     /// The variant that everyone receives from now on; without it control.
     #[arg(long, default_value = "", value_name = "VARIANT", hide_default_value = true)]
     pub winner: String,
-    /// Why. Accepted, but not kept yet: the audit log comes in a later release.
+    /// Why, for the audit log.
     #[arg(long, default_value = "", value_name = "TEXT", hide_default_value = true)]
     pub note: String,
     /// Which server.

@@ -18,6 +18,7 @@ use clap::{Args, ValueEnum};
 pub use self::file::{ConfigError, with_file};
 use crate::domain::experiment::ShardCount;
 use crate::service;
+use crate::store::AuditLimits;
 use crate::store::redis::{InvalidPrefix, Prefix};
 use crate::telemetry::{self, LogFormat};
 
@@ -57,6 +58,14 @@ pub struct ServeArgs {
     #[arg(long, env = "TIEBREAK_DEDUP_WINDOW", default_value = "7d", value_name = "TIME",
         value_parser = window)]
     dedup_window: Duration,
+    /// How many changes of experiments the audit log keeps at most.
+    #[arg(long, env = "TIEBREAK_AUDIT_EVENTS", default_value = "10000", value_name = "N",
+        value_parser = clap::value_parser!(u64).range(1..))]
+    audit_events: u64,
+    /// For how long the audit log keeps them, for instance 400d.
+    #[arg(long, env = "TIEBREAK_AUDIT_AGE", default_value = "400d", value_name = "TIME",
+        value_parser = humantime::parse_duration)]
+    audit_age: Duration,
     /// Into how many shards the counters of a new experiment are spread: a power of two up to 64.
     #[arg(long, env = "TIEBREAK_SHARDS", default_value = "1", value_name = "N", value_parser = shards)]
     shards: ShardCount,
@@ -189,6 +198,8 @@ pub struct Settings {
     pub redis_prefix: Prefix,
     /// For how long an event id is remembered at least.
     pub dedup_window: Duration,
+    /// How much of the audit log is kept.
+    pub audit: AuditLimits,
     /// Of the use cases.
     pub service: service::Options,
     /// Of logs and traces.
@@ -209,6 +220,7 @@ impl Settings {
             store,
             redis_prefix: Prefix::default(),
             dedup_window: Duration::from_secs(7 * 24 * 3_600),
+            audit: AuditLimits::default(),
             service: service::Options { look_interval: None, ..service::Options::default() },
             telemetry: telemetry::Options::default(),
             drain_deadline: Duration::from_secs(10),
@@ -224,6 +236,11 @@ impl From<ServeArgs> for Settings {
             store: args.store,
             redis_prefix: args.redis_prefix,
             dedup_window: args.dedup_window,
+            audit: AuditLimits {
+                events: args.audit_events,
+                age: args.audit_age,
+                ..AuditLimits::default()
+            },
             service: service::Options { shards: args.shards, ..service::Options::default() },
             telemetry: telemetry::Options {
                 otlp_endpoint: args.otlp_endpoint,

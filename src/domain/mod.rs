@@ -2,7 +2,8 @@
 //! randomness and identity come in as arguments.
 //!
 //! - [`id`], [`value`], [`violation`]: identifiers, JSON-like values, what is wrong with an input;
-//! - [`draft`] parses what a request says into an [`experiment`], [`lifecycle`] changes one;
+//! - [`draft`] parses what a request says into an [`experiment`], [`lifecycle`] changes one,
+//!   [`audit`] says who changed it;
 //! - [`bucket`], [`split`], [`eligibility`], [`assignment`]: who gets which variant;
 //! - [`metric`], [`outcome`], [`counter`]: one outcome becomes a short list of integer additions;
 //! - [`segment`]: which value of a dimension a unit has, and the rows that count it apart;
@@ -11,6 +12,7 @@
 
 pub mod analysis;
 pub mod assignment;
+pub mod audit;
 pub mod bucket;
 pub mod counter;
 pub mod draft;

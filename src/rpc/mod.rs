@@ -4,6 +4,7 @@
 //! that makes a `tonic::Status` is `status`.
 
 mod admin;
+mod caller;
 mod clock;
 mod convert;
 mod experimentation;

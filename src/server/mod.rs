@@ -131,6 +131,7 @@ async fn run(
     tasks.serve_grpc(listeners.grpc, Arc::clone(&service), telemetry, health, &stopping);
     tasks.serve_http(listeners.http, &readiness.http, &stopping);
     tasks.follow_catalog(Arc::clone(&service), &stopping);
+    tasks.sweep(Arc::clone(&service), &stopping);
     tasks.observe(service, &stopping);
     tasks.record_exposures(recorder);
     readiness.announce(Ready::Yes);
@@ -235,6 +236,23 @@ impl Tasks {
             });
             tokio::select! {
                 () = follow => {}
+                () = stop => {}
+            }
+            Ok(())
+        });
+    }
+
+    fn sweep(&mut self, service: Arc<Service>, stopping: &watch::Receiver<bool>) {
+        let stop = stopped(stopping.clone());
+        self.0.spawn(async move {
+            let sweep = service.sweep(|swept| {
+                // The next one is soon, and the catalog's poll says when the store is away.
+                if let Err(error) = swept {
+                    tracing::debug!(%error, "the store was not swept");
+                }
+            });
+            tokio::select! {
+                () = sweep => {}
                 () = stop => {}
             }
             Ok(())

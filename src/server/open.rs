@@ -11,8 +11,8 @@ use crate::store::{Store, StoreError};
 pub(super) async fn store(settings: &Settings) -> Result<Arc<dyn Store>, ServerError> {
     let refused =
         |source: StoreError| ServerError::Store { location: settings.store.to_string(), source };
-    let embedded =
-        embedded::Options { dedup_window: settings.dedup_window, ..embedded::Options::default() };
+    let (dedup_window, audit) = (settings.dedup_window, settings.audit);
+    let embedded = embedded::Options { dedup_window, audit, ..embedded::Options::default() };
     match &settings.store {
         StoreLocation::Memory => Ok(Arc::new(EmbeddedStore::in_memory(embedded).map_err(refused)?)),
         StoreLocation::Embedded(path) => {
@@ -21,7 +21,8 @@ pub(super) async fn store(settings: &Settings) -> Result<Arc<dyn Store>, ServerE
         StoreLocation::Redis(url) => {
             let options = redis::Options {
                 prefix: settings.redis_prefix.clone(),
-                dedup_window: settings.dedup_window,
+                dedup_window,
+                audit,
                 ..redis::Options::default()
             };
             Ok(Arc::new(RedisStore::connect(url, options).await.map_err(refused)?))

@@ -2,12 +2,13 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::domain::experiment::{Experiment, State};
+use crate::service::page::{PageSize, Token, fitting};
 use crate::service::{Service, ServiceError};
 
-const DEFAULT_SIZE: usize = 50;
-const LARGEST_SIZE: usize = 500;
+const SIZE: PageSize = PageSize { default: 50, largest: 500 };
 
 /// Which experiments, and where to go on.
 #[derive(Debug, Clone, Default)]
@@ -26,44 +27,48 @@ pub struct PageRequest {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page {
     /// Newest first.
-    pub experiments: Vec<Experiment>,
+    pub experiments: Vec<Arc<Experiment>>,
     /// Empty at the end.
     pub next_token: String,
 }
 
-/// Position after the last experiment of a page: it stays right when others come and go.
-struct Cursor {
-    created: i64,
-    id: String,
-}
-
 impl Service {
-    /// Lists experiments, newest first.
+    /// Lists experiments, newest first. A page ends early where the next experiment would take it
+    /// beyond `bytes`, by the size that `size_of` gives each; it has at least one if there is one.
     ///
     /// # Errors
     /// [`ServiceError::Invalid`] for a size below zero or a token of another query,
     /// [`ServiceError::StoreUnavailable`].
-    pub async fn list_experiments(&self, request: &PageRequest) -> Result<Page, ServiceError> {
-        let size = match usize::try_from(request.size) {
-            Ok(0) => DEFAULT_SIZE,
-            Ok(size) => size.min(LARGEST_SIZE),
-            Err(_) => return Err(ServiceError::bad_field("page_size", "must not be negative")),
-        };
-        let cursor = request.cursor()?;
-        let mut found = self.store.records().await?.experiments;
-        found.retain(|experiment| request.matches(experiment));
-        let place = |e: &Experiment| (Reverse(e.created.0), e.id().to_string());
-        found.sort_by_key(place);
-        if let Some(cursor) = cursor {
-            let last = (Reverse(cursor.created), cursor.id);
-            found.retain(|experiment| place(experiment) > last);
-        }
-        let more = found.len() > size;
-        found.truncate(size);
+    pub async fn list_experiments(
+        &self,
+        request: &PageRequest,
+        bytes: usize,
+        size_of: impl Fn(&Experiment) -> usize + Send,
+    ) -> Result<Page, ServiceError> {
+        let limit = SIZE.of(request.size)?;
+        let token = Token::of_query(&(&request.states, &request.labels));
+        let after = request.place(token)?;
+        // As fresh as the store: nothing is read again when nothing changed.
+        self.refresh().await?;
+        let snapshot = self.catalog.snapshot()?;
+        let mut found: Vec<_> = snapshot.iter().filter(|e| request.matches(e)).collect();
+        found.retain(|experiment| after.as_ref().is_none_or(|after| place(experiment) > *after));
+        found.sort_by_key(|experiment| place(experiment));
+        let sizes = found.iter().take(limit).map(|experiment| size_of(experiment));
+        let fitting = fitting(sizes, bytes);
+        let more = fitting < found.len();
+        found.truncate(fitting);
         let last = found.last().filter(|_| more);
-        let next_token = last.map(|last| request.token_after(last)).unwrap_or_default();
-        Ok(Page { experiments: found, next_token })
+        let next_token =
+            last.map(|last| token.write(&[last.created.0.to_string(), last.id().to_string()]));
+        let experiments = found.into_iter().map(Arc::clone).collect();
+        Ok(Page { experiments, next_token: next_token.unwrap_or_default() })
     }
+}
+
+/// Newest first; of those created at the same time by name.
+fn place(experiment: &Experiment) -> (Reverse<i64>, String) {
+    (Reverse(experiment.created.0), experiment.id().to_string())
 }
 
 impl PageRequest {
@@ -76,31 +81,14 @@ impl PageRequest {
         state && self.labels.iter().all(|(key, value)| labels.get(key) == Some(value))
     }
 
-    /// Tokens are plain text, `1.{created}.{id}.{query}`: nothing in them is secret, and a person
-    /// at a terminal can read them.
-    fn token_after(&self, last: &Experiment) -> String {
-        format!("1.{}.{}.{:x}", last.created.0, last.id(), self.query())
-    }
-
-    fn cursor(&self) -> Result<Option<Cursor>, ServiceError> {
-        if self.token.is_empty() {
-            return Ok(None);
+    fn place(&self, token: Token) -> Result<Option<(Reverse<i64>, String)>, ServiceError> {
+        match token.read(&self.token)?.as_deref() {
+            None => Ok(None),
+            Some([created, id]) => {
+                let created = created.parse().map_err(|_| Token::foreign())?;
+                Ok(Some((Reverse(created), id.clone())))
+            }
+            Some(_) => Err(Token::foreign()),
         }
-        let parts: Vec<&str> = self.token.split('.').collect();
-        if let ["1", created, id, query] = parts.as_slice()
-            && let Ok(created) = created.parse()
-            && *query == format!("{:x}", self.query())
-        {
-            return Ok(Some(Cursor { created, id: (*id).to_owned() }));
-        }
-        Err(ServiceError::bad_field("page_token", "is not from a page of this query"))
-    }
-
-    /// Tells queries apart (FNV-1a). The page size is not part of it: it may change on the way.
-    fn query(&self) -> u64 {
-        let text = format!("{:?}{:?}", self.states, self.labels);
-        text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        })
     }
 }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod assign;
+mod audit;
 mod catalog;
 mod error;
 mod exposures;
@@ -9,6 +10,7 @@ mod history;
 mod listing;
 mod looks;
 mod outcomes;
+mod page;
 mod results;
 mod watch;
 
@@ -21,6 +23,7 @@ use tokio::sync::Semaphore;
 
 pub use self::admin::{EtagCheck, Saved, Update};
 pub use self::assign::{Assigned, NamedPlace};
+pub use self::audit::{AuditEvents, AuditRequest};
 pub use self::catalog::{Catalog, Snapshot};
 pub use self::error::{InvalidInput, ServiceError};
 pub use self::exposures::ExposureRecorder;
@@ -46,6 +49,8 @@ pub struct Options {
     /// leaves all looks to those who ask. What a sequential test shows depends on when somebody
     /// looked, so results that must be the same twice need that.
     pub look_interval: Option<Duration>,
+    /// How often the store is asked to do what is due and nobody waits for.
+    pub sweep_interval: Duration,
     /// How often whoever watches results hears something when they do not change.
     pub keep_alive: Duration,
 }
@@ -57,6 +62,7 @@ impl Default for Options {
             exposure_queue: 65_536,
             catalog_poll: Duration::from_secs(1),
             look_interval: Some(Duration::from_secs(1)),
+            sweep_interval: Duration::from_secs(60),
             keep_alive: Duration::from_secs(20),
         }
     }
@@ -123,6 +129,17 @@ impl Service {
                 failed => failed,
             };
             on_result(settled);
+        }
+    }
+
+    /// Has the store do what is due and nobody waits for, at once and then every now and then, for
+    /// as long as it is polled. `on_result` hears of every attempt.
+    pub async fn sweep(&self, mut on_result: impl FnMut(Result<(), ServiceError>) + Send) {
+        let mut ticks = tokio::time::interval(self.options.sweep_interval);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            on_result(self.store.sweep().await.map_err(ServiceError::from));
         }
     }
 }

@@ -78,7 +78,19 @@
 //! is created again, so that a new experiment never starts on the counters of an old one.
 //! What is applied, raised or noted while its experiment is being removed may stay behind; the caller
 //! stops counting first.
+//!
+//! **Audit log.** Every change of a record by `put` or `remove` writes one
+//! [`AuditEvent`](crate::domain::audit::AuditEvent) in the
+//! same piece: after a crash there is neither a change without its event nor an event without its
+//! change. The event's number is the version that the change led to, so numbers ascend and name
+//! one event each. It says what the caller gave as [`Cause`], and as before and after the records
+//! that the store itself replaced and wrote. A change that is refused leaves no event. The log
+//! outlives the experiments. [`AuditLimits`] bound it by count, bytes and age: a change drops the
+//! oldest events on top of that, a few at a time, and [`Store::sweep`] those that are too old; the
+//! newest stays however large it is. Filters look at no record, so a search costs what the causes
+//! take.
 
+mod audit;
 pub(crate) mod codec;
 mod digest;
 pub mod embedded;
@@ -92,11 +104,13 @@ use std::fmt;
 
 use async_trait::async_trait;
 
+use crate::domain::audit::Cause;
 use crate::domain::counter::{Event, ShardKey};
 use crate::domain::experiment::{Experiment, Revision};
 use crate::domain::id::ExperimentId;
 use crate::domain::segment::Label;
 
+pub use self::audit::{AuditLimits, AuditPage, AuditQuery};
 pub use self::digest::Digest;
 pub use self::notes::{Note, Notes};
 pub use self::window::Window;
@@ -241,7 +255,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
     async fn get(&self, id: &ExperimentId) -> Result<Option<Experiment>, StoreError>;
 
-    /// Writes a record if the one there is at the expected revision; `None` expects no record.
+    /// Writes a record if the one there is at the expected revision, and the event that says so;
+    /// `None` expects no record.
     ///
     /// # Errors
     /// [`StoreError::Conflict`], [`StoreError::Unavailable`], [`StoreError::Corrupt`].
@@ -249,9 +264,11 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         &self,
         experiment: &Experiment,
         expected: Option<Revision>,
+        cause: &Cause,
     ) -> Result<(), StoreError>;
 
-    /// Deletes a record at the expected revision and all data of the shards named.
+    /// Deletes a record at the expected revision and all data of the shards named, and writes the
+    /// event that says so.
     ///
     /// # Errors
     /// [`StoreError::Conflict`], [`StoreError::Unavailable`], [`StoreError::Corrupt`].
@@ -260,5 +277,19 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         id: &ExperimentId,
         expected: Revision,
         shards: &[ShardKey],
+        cause: &Cause,
     ) -> Result<(), StoreError>;
+
+    /// Events of the audit log, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    async fn audit(&self, query: &AuditQuery) -> Result<AuditPage, StoreError>;
+
+    /// Does what is due and nobody waits for: drops events of the audit log that are too old.
+    /// Cheap when there is nothing to do; to be called every now and then.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    async fn sweep(&self) -> Result<(), StoreError>;
 }

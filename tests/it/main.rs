@@ -10,6 +10,7 @@
 
 mod admin;
 mod assign;
+mod audit;
 mod command_line;
 mod crash;
 mod decisions;

@@ -2,6 +2,7 @@
 //! at once; it decides nothing.
 
 pub(super) mod assignment;
+pub(super) mod audit;
 mod enums;
 pub(super) mod experiment;
 pub(super) mod history;

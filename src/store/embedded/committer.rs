@@ -10,13 +10,15 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::oneshot;
 
+use crate::domain::audit::Cause;
 use crate::domain::counter::{Event, ShardKey};
 use crate::domain::experiment::{Experiment, Revision};
 use crate::domain::id::ExperimentId;
+use crate::store::embedded::audit::Entry;
 use crate::store::embedded::clock::Windows;
-use crate::store::embedded::journal::Journal;
+use crate::store::embedded::journal::{Journal, Logged};
 use crate::store::embedded::state::{Change, State};
-use crate::store::{Applied, Note, Rows, StoreError};
+use crate::store::{Applied, AuditLimits, Note, Rows, StoreError};
 
 /// Most requests in one group: bounds the memory of a group and the wait for its answer.
 const GROUP_REQUESTS: usize = 1_024;
@@ -26,11 +28,41 @@ pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 /// What callers ask for.
 #[derive(Debug)]
 pub(super) enum Request {
-    Apply { shard: ShardKey, events: Vec<Event>, answer: Answer<Vec<Applied>> },
-    Raise { shard: ShardKey, rows: Rows, answer: Answer<()> },
-    Note { shard: ShardKey, slot: u32, note: Note, answer: Answer<bool> },
-    Put { experiment: Box<Experiment>, expected: Option<Revision>, answer: Answer<()> },
-    Remove { id: ExperimentId, expected: Revision, shards: Vec<ShardKey>, answer: Answer<()> },
+    Apply {
+        shard: ShardKey,
+        events: Vec<Event>,
+        answer: Answer<Vec<Applied>>,
+    },
+    Raise {
+        shard: ShardKey,
+        rows: Rows,
+        answer: Answer<()>,
+    },
+    Note {
+        shard: ShardKey,
+        slot: u32,
+        note: Note,
+        answer: Answer<bool>,
+    },
+    Put {
+        experiment: Box<Experiment>,
+        expected: Option<Revision>,
+        cause: Cause,
+        answer: Answer<()>,
+    },
+    Remove(Removal, Answer<()>),
+    Sweep {
+        answer: Answer<()>,
+    },
+}
+
+/// What is to be removed and why.
+#[derive(Debug)]
+pub(super) struct Removal {
+    pub(super) id: ExperimentId,
+    pub(super) expected: Revision,
+    pub(super) shards: Vec<ShardKey>,
+    pub(super) cause: Cause,
 }
 
 impl Request {
@@ -40,7 +72,7 @@ impl Request {
         match self {
             Self::Apply { answer, .. } => !answer.is_closed(),
             Self::Raise { answer, .. } => !answer.is_closed(),
-            Self::Note { .. } | Self::Put { .. } | Self::Remove { .. } => true,
+            Self::Note { .. } | Self::Put { .. } | Self::Remove(..) | Self::Sweep { .. } => true,
         }
     }
 }
@@ -57,6 +89,7 @@ pub(super) struct Committer<J> {
     state: Arc<RwLock<State>>,
     journal: J,
     windows: Windows,
+    audit: AuditLimits,
     broken: Option<Broken>,
 }
 
@@ -68,8 +101,13 @@ struct Group {
 }
 
 impl<J: Journal> Committer<J> {
-    pub(super) fn new(state: Arc<RwLock<State>>, journal: J, windows: Windows) -> Self {
-        Self { state, journal, windows, broken: None }
+    pub(super) fn new(
+        state: Arc<RwLock<State>>,
+        journal: J,
+        windows: Windows,
+        audit: AuditLimits,
+    ) -> Self {
+        Self { state, journal, windows, audit, broken: None }
     }
 
     /// Works until the queue is closed and empty.
@@ -97,16 +135,17 @@ impl<J: Journal> Committer<J> {
                     self.commit(ended);
                     reply(answer, self.note(shard, slot, note));
                 }
-                Request::Put { experiment, expected, answer } => {
+                Request::Put { experiment, expected, cause, answer } => {
                     let ended = std::mem::replace(&mut group, self.open_group());
                     self.commit(ended);
-                    reply(answer, self.put(*experiment, expected));
+                    reply(answer, self.put(*experiment, expected, &cause));
                 }
-                Request::Remove { id, expected, shards, answer } => {
+                Request::Remove(removal, answer) => {
                     let ended = std::mem::replace(&mut group, self.open_group());
                     self.commit(ended);
-                    reply(answer, self.remove(&id, expected, &shards));
+                    reply(answer, self.remove(&removal));
                 }
+                Request::Sweep { answer } => reply(answer, self.sweep()),
             }
         }
         self.commit(group);
@@ -166,9 +205,7 @@ impl<J: Journal> Committer<J> {
     }
 
     fn note(&mut self, shard: ShardKey, slot: u32, note: Note) -> Result<bool, StoreError> {
-        if let Some(broken) = &self.broken {
-            return Err(StoreError::unavailable(broken.clone()));
-        }
+        self.check()?;
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let there = state.shards.get(&shard).and_then(|shard| shard.notes.get(&slot));
         let stays = there.is_some_and(|there| there.stamp >= note.stamp);
@@ -187,29 +224,27 @@ impl<J: Journal> Committer<J> {
         &mut self,
         experiment: Experiment,
         expected: Option<Revision>,
+        cause: &Cause,
     ) -> Result<(), StoreError> {
-        let version = self.next_version(experiment.id(), expected)?;
-        let written = self.journal.put(&experiment, version);
+        let id = experiment.id().clone();
+        let logged = self.logged(&id, expected, cause, Some(&experiment))?;
+        let written = self.journal.put(&experiment, &logged);
         written.map_err(|error| StoreError::unavailable(self.give_up(&error)))?;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.version = version;
-        state.records.insert(experiment.id().clone(), experiment);
+        state.changed(logged);
+        state.records.insert(id, experiment);
         Ok(())
     }
 
-    fn remove(
-        &mut self,
-        id: &ExperimentId,
-        expected: Revision,
-        shards: &[ShardKey],
-    ) -> Result<(), StoreError> {
-        let version = self.next_version(id, Some(expected))?;
+    fn remove(&mut self, removal: &Removal) -> Result<(), StoreError> {
+        let Removal { id, expected, shards, cause } = removal;
+        let logged = self.logged(id, Some(*expected), cause, None)?;
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        let written = self.journal.remove(&state, id, shards, version);
+        let written = self.journal.remove(&state, id, shards, &logged);
         drop(state);
         written.map_err(|error| StoreError::unavailable(self.give_up(&error)))?;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.version = version;
+        state.changed(logged);
         state.records.remove(id);
         for shard in shards {
             state.shards.remove(shard);
@@ -217,21 +252,49 @@ impl<J: Journal> Committer<J> {
         Ok(())
     }
 
-    /// The catalog's version after a change of a record that is where the caller expects it.
-    fn next_version(
+    fn sweep(&mut self) -> Result<(), StoreError> {
+        self.check()?;
+        loop {
+            let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+            let dropped =
+                state.audit.superfluous(None, &self.audit, self.windows.now().milliseconds);
+            drop(state);
+            if dropped.is_empty() {
+                return Ok(());
+            }
+            let forgotten = self.journal.forget(&dropped);
+            forgotten.map_err(|error| StoreError::unavailable(self.give_up(&error)))?;
+            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            state.audit.remove(&dropped);
+        }
+    }
+
+    /// What goes with a change of a record that is where the caller expects it.
+    fn logged(
         &self,
         id: &ExperimentId,
         expected: Option<Revision>,
-    ) -> Result<u64, StoreError> {
-        if let Some(broken) = &self.broken {
-            return Err(StoreError::unavailable(broken.clone()));
-        }
+        cause: &Cause,
+        after: Option<&Experiment>,
+    ) -> Result<Logged, StoreError> {
+        self.check()?;
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        let actual = state.records.get(id).map(|experiment| experiment.revision);
+        let before = state.records.get(id);
+        let actual = before.map(|experiment| experiment.revision);
         if actual != expected {
             return Err(StoreError::Conflict { expected, actual });
         }
-        Ok(state.version + 1)
+        let event = Entry::new(id, cause, before, after)?;
+        let dropped =
+            state.audit.superfluous(Some(&event), &self.audit, self.windows.now().milliseconds);
+        Ok(Logged { version: state.version + 1, event, dropped })
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        match &self.broken {
+            Some(broken) => Err(StoreError::unavailable(broken.clone())),
+            None => Ok(()),
+        }
     }
 
     fn give_up(&mut self, error: &StoreError) -> Broken {

@@ -22,7 +22,7 @@ use crate::domain::id::ExperimentId;
 use crate::store::embedded::clock::Moment;
 use crate::store::embedded::directory;
 use crate::store::embedded::format;
-use crate::store::embedded::journal::Journal;
+use crate::store::embedded::journal::{Journal, Logged};
 use crate::store::embedded::load;
 use crate::store::embedded::state::{Change, State};
 use crate::store::{Note, StoreError, Window, codec};
@@ -40,6 +40,7 @@ pub(super) struct Keyspaces {
     pub(super) units: Keyspace,
     pub(super) events: Keyspace,
     pub(super) erasing: Keyspace,
+    pub(super) audit: Keyspace,
 }
 
 impl Keyspaces {
@@ -58,6 +59,7 @@ impl Keyspaces {
             units: keyspace("units")?,
             events: keyspace("events")?,
             erasing: keyspace("erasing")?,
+            audit: keyspace("audit")?,
         })
     }
 }
@@ -147,6 +149,20 @@ impl Disk {
 
     pub(super) fn commit(batch: WriteBatch) -> Result<(), StoreError> {
         batch.commit().map_err(StoreError::unavailable)
+    }
+
+    /// The version of the catalog and the event of the audit log.
+    fn log_change(&self, batch: &mut WriteBatch, logged: &Logged) {
+        let Logged { version, event, dropped } = logged;
+        batch.insert(&self.keyspaces.meta, "version", version.to_be_bytes());
+        batch.insert(&self.keyspaces.audit, version.to_be_bytes(), format::audit_event(event));
+        self.drop_events(batch, dropped);
+    }
+
+    fn drop_events(&self, batch: &mut WriteBatch, events: &[u64]) {
+        for number in events {
+            batch.remove(&self.keyspaces.audit, number.to_be_bytes());
+        }
     }
 
     /// Rows as they are now in place of the log.
@@ -258,11 +274,11 @@ impl Journal for Disk {
         Self::commit(batch)
     }
 
-    fn put(&mut self, experiment: &Experiment, version: u64) -> Result<(), StoreError> {
+    fn put(&mut self, experiment: &Experiment, logged: &Logged) -> Result<(), StoreError> {
         let mut batch = self.batch();
         let id = experiment.id().as_str();
         batch.insert(&self.keyspaces.records, id.as_bytes(), codec::encode(experiment)?);
-        batch.insert(&self.keyspaces.meta, "version", version.to_be_bytes());
+        self.log_change(&mut batch, logged);
         Self::commit(batch)
     }
 
@@ -271,11 +287,11 @@ impl Journal for Disk {
         state: &State,
         id: &ExperimentId,
         shards: &[ShardKey],
-        version: u64,
+        logged: &Logged,
     ) -> Result<(), StoreError> {
         let mut batch = self.batch();
         batch.remove(&self.keyspaces.records, id.as_str().as_bytes());
-        batch.insert(&self.keyspaces.meta, "version", version.to_be_bytes());
+        self.log_change(&mut batch, logged);
         // The log may hold increments of these shards and would bring their rows back.
         self.checkpoint(&mut batch, state)?;
         for shard in shards {
@@ -283,5 +299,11 @@ impl Journal for Disk {
         }
         Self::commit(batch)?;
         self.erase(shards)
+    }
+
+    fn forget(&mut self, events: &[u64]) -> Result<(), StoreError> {
+        let mut batch = self.batch();
+        self.drop_events(&mut batch, events);
+        Self::commit(batch)
     }
 }

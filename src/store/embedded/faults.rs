@@ -13,9 +13,9 @@ use crate::domain::experiment::{Experiment, Incarnation, Timestamp};
 use crate::domain::id::ExperimentId;
 use crate::store::embedded::clock::{Clock, Windows};
 use crate::store::embedded::committer::{Committer, Request, with_causes};
-use crate::store::embedded::journal::Journal;
+use crate::store::embedded::journal::{Journal, Logged};
 use crate::store::embedded::state::{Change, State};
-use crate::store::{Applied, Note, StoreError};
+use crate::store::{Applied, AuditLimits, Note, StoreError};
 
 /// Fails while it is told to, and counts what it wrote.
 struct Faulty {
@@ -42,7 +42,7 @@ impl Journal for Faulty {
     fn note(&mut self, _: &ShardKey, _: u32, _: &Note) -> Result<(), StoreError> {
         Self::outcome(&self.fails)
     }
-    fn put(&mut self, _: &Experiment, _: u64) -> Result<(), StoreError> {
+    fn put(&mut self, _: &Experiment, _: &Logged) -> Result<(), StoreError> {
         Self::outcome(&self.fails)
     }
     fn remove(
@@ -50,8 +50,11 @@ impl Journal for Faulty {
         _: &State,
         _: &ExperimentId,
         _: &[ShardKey],
-        _: u64,
+        _: &Logged,
     ) -> Result<(), StoreError> {
+        Self::outcome(&self.fails)
+    }
+    fn forget(&mut self, _: &[u64]) -> Result<(), StoreError> {
         Self::outcome(&self.fails)
     }
 }
@@ -73,7 +76,7 @@ fn bench() -> Bench {
         appended: Arc::clone(&appended),
     };
     let windows = Windows::new(Clock::new(|| Timestamp(0)), Duration::from_secs(1));
-    let committer = Committer::new(Arc::clone(&state), journal, windows);
+    let committer = Committer::new(Arc::clone(&state), journal, windows, AuditLimits::default());
     Bench { committer, state, fails, settling_fails, appended }
 }
 

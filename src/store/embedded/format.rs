@@ -10,6 +10,7 @@
 //! | `units` | shard, digest | the label, for units that have one |
 //! | `events` | window, shard, digest | - |
 //! | `erasing` | shard | - |
+//! | `audit` | number of the event, big-endian | length of the head (4 bytes), head and payload as in [`crate::store::audit`] |
 //!
 //! A shard is written as `{experiment} 0x00 {incarnation} {iteration} {shard}`, big-endian: no
 //! experiment id holds a zero byte, so no shard's key is the beginning of another's. A window is
@@ -23,6 +24,7 @@ use crate::domain::counter::ShardKey;
 use crate::domain::experiment::Incarnation;
 use crate::domain::id::ExperimentId;
 use crate::domain::segment::Label;
+use crate::store::embedded::audit::Entry;
 use crate::store::embedded::state::{Change, Sums};
 use crate::store::{Digest, StoreError, Window};
 
@@ -135,6 +137,22 @@ pub(super) fn parse_counters(bytes: &[u8]) -> Result<Vec<i64>, StoreError> {
         (chunks, []) => Ok(chunks.iter().map(|chunk| i64::from_be_bytes(*chunk)).collect()),
         _ => Err(corrupt("a row is no whole number of counters")),
     }
+}
+
+pub(super) fn audit_event(event: &Entry) -> Vec<u8> {
+    // A head is a few hundred bytes and the note, which is bounded.
+    let length = u32::try_from(event.encoded_head.len()).unwrap_or(u32::MAX);
+    [length.to_be_bytes().as_slice(), &event.encoded_head, &event.payload].concat()
+}
+
+pub(super) fn parse_audit_event(bytes: &[u8]) -> Result<Entry, StoreError> {
+    let parts = || {
+        let (length, rest) = bytes.split_first_chunk()?;
+        rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)
+    };
+    let short = || corrupt("an audit event is shorter than its head");
+    let (head, payload) = parts().ok_or_else(short)?;
+    Entry::decode(head, payload)
 }
 
 /// What one group of batches and raises added to one shard's rows.

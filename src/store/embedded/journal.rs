@@ -3,8 +3,19 @@
 use crate::domain::counter::ShardKey;
 use crate::domain::experiment::Experiment;
 use crate::domain::id::ExperimentId;
+use crate::store::embedded::audit::Entry;
 use crate::store::embedded::state::{Change, State};
 use crate::store::{Note, StoreError};
+
+/// What goes with every change of a record, in the same piece.
+#[derive(Debug)]
+pub(super) struct Logged {
+    /// The catalog's version after it; the number of the event.
+    pub(super) version: u64,
+    pub(super) event: Entry,
+    /// Events of the audit log that leave it for this one.
+    pub(super) dropped: Vec<u64>,
+}
 
 /// Writes changes down. When a call returns, what it wrote survives a power cut; when it fails,
 /// what it wrote may or may not be there, and the journal must not be used again.
@@ -18,17 +29,21 @@ pub(super) trait Journal: Send + 'static {
     /// Writes a note over the one in its slot.
     fn note(&mut self, shard: &ShardKey, slot: u32, note: &Note) -> Result<(), StoreError>;
 
-    /// Writes a record and the catalog's version.
-    fn put(&mut self, experiment: &Experiment, version: u64) -> Result<(), StoreError>;
+    /// Writes a record, the catalog's version and the audit log.
+    fn put(&mut self, experiment: &Experiment, logged: &Logged) -> Result<(), StoreError>;
 
-    /// Deletes a record and the data of shards; `state` still has them.
+    /// Deletes a record and the data of shards, and writes the catalog's version and the audit
+    /// log; `state` still has them.
     fn remove(
         &mut self,
         state: &State,
         id: &ExperimentId,
         shards: &[ShardKey],
-        version: u64,
+        logged: &Logged,
     ) -> Result<(), StoreError>;
+
+    /// Drops events of the audit log.
+    fn forget(&mut self, events: &[u64]) -> Result<(), StoreError>;
 }
 
 /// For a store that lives in memory alone.
@@ -48,7 +63,7 @@ impl Journal for Nowhere {
         Ok(())
     }
 
-    fn put(&mut self, _: &Experiment, _: u64) -> Result<(), StoreError> {
+    fn put(&mut self, _: &Experiment, _: &Logged) -> Result<(), StoreError> {
         Ok(())
     }
 
@@ -57,8 +72,12 @@ impl Journal for Nowhere {
         _: &State,
         _: &ExperimentId,
         _: &[ShardKey],
-        _: u64,
+        _: &Logged,
     ) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn forget(&mut self, _: &[u64]) -> Result<(), StoreError> {
         Ok(())
     }
 }

@@ -14,6 +14,10 @@ pub(super) fn load(disk: &mut Disk) -> Result<State, StoreError> {
     finish_erasing(disk)?;
     let mut state = State::default();
     load_records(disk, &mut state)?;
+    for item in disk.keyspaces.audit.iter() {
+        let (number, event) = pair(item)?;
+        state.audit.add(format::number(&number)?, format::parse_audit_event(&event)?);
+    }
     for item in disk.keyspaces.rows.iter() {
         let (key, row) = pair(item)?;
         let (shard, name) = format::split_row(&key)?;

@@ -9,6 +9,7 @@
 //! event of the last two windows, 8 bytes for each counter. `memory:` is the same store without
 //! the directory.
 
+mod audit;
 mod clock;
 mod committer;
 mod directory;
@@ -31,15 +32,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
+use crate::domain::audit::Cause;
 use crate::domain::counter::{Event, ShardKey};
 use crate::domain::experiment::{Experiment, Revision};
 use crate::domain::id::ExperimentId;
 use crate::domain::segment;
-use crate::store::{Applied, Note, Notes, Records, Rows, Store, StoreError, maxima};
+use crate::store::{
+    Applied, AuditLimits, AuditPage, AuditQuery, Note, Notes, Records, Rows, Store, StoreError,
+    maxima,
+};
 
 pub use clock::Clock;
 use clock::Windows;
-use committer::{Answer, Committer, Request};
+use committer::{Answer, Committer, Removal, Request};
 use disk::Disk;
 use journal::{Journal, Nowhere};
 use state::State;
@@ -61,6 +66,8 @@ pub struct Options {
     /// written the last time were more: so a restart replays little and a checkpoint never costs
     /// more than what led to it.
     pub log_limit: u64,
+    /// How much of the audit log is kept, in memory, too.
+    pub audit: AuditLimits,
 }
 
 impl Default for Options {
@@ -70,6 +77,7 @@ impl Default for Options {
             clock: Clock::system(),
             create: true,
             log_limit: 8 << 20,
+            audit: AuditLimits::default(),
         }
     }
 }
@@ -96,7 +104,7 @@ impl EmbeddedStore {
     pub fn open(path: &Path, options: Options) -> Result<Self, StoreError> {
         let windows = Windows::new(options.clock, options.dedup_window);
         let (disk, state) = Disk::open(path, options.create, options.log_limit, windows.now())?;
-        Self::start(path.display().to_string(), state, disk, windows)
+        Self::start(path.display().to_string(), state, disk, windows, options.audit)
     }
 
     /// A store that forgets everything when it is dropped.
@@ -105,7 +113,7 @@ impl EmbeddedStore {
     /// [`StoreError::Unavailable`] when there is no thread to be had.
     pub fn in_memory(options: Options) -> Result<Self, StoreError> {
         let windows = Windows::new(options.clock, options.dedup_window);
-        Self::start("memory".to_owned(), State::default(), Nowhere, windows)
+        Self::start("memory".to_owned(), State::default(), Nowhere, windows, options.audit)
     }
 
     fn start(
@@ -113,10 +121,11 @@ impl EmbeddedStore {
         state: State,
         journal: impl Journal,
         windows: Windows,
+        audit: AuditLimits,
     ) -> Result<Self, StoreError> {
         let state = Arc::new(RwLock::new(state));
         let (queue, requests) = sync_channel(QUEUE);
-        let committer = Committer::new(Arc::clone(&state), journal, windows);
+        let committer = Committer::new(Arc::clone(&state), journal, windows, audit);
         let committer = std::thread::Builder::new()
             .name("tiebreak-store".to_owned())
             .spawn(move || committer.run(&requests))
@@ -218,9 +227,10 @@ impl Store for EmbeddedStore {
         &self,
         experiment: &Experiment,
         expected: Option<Revision>,
+        cause: &Cause,
     ) -> Result<(), StoreError> {
-        let experiment = Box::new(experiment.clone());
-        self.ask(|answer| Request::Put { experiment, expected, answer }).await
+        let (experiment, cause) = (Box::new(experiment.clone()), cause.clone());
+        self.ask(|answer| Request::Put { experiment, expected, cause, answer }).await
     }
 
     async fn remove(
@@ -228,8 +238,18 @@ impl Store for EmbeddedStore {
         id: &ExperimentId,
         expected: Revision,
         shards: &[ShardKey],
+        cause: &Cause,
     ) -> Result<(), StoreError> {
-        let (id, shards) = (id.clone(), shards.to_vec());
-        self.ask(|answer| Request::Remove { id, expected, shards, answer }).await
+        let (id, shards, cause) = (id.clone(), shards.to_vec(), cause.clone());
+        let removal = Removal { id, expected, shards, cause };
+        self.ask(|answer| Request::Remove(removal, answer)).await
+    }
+
+    async fn audit(&self, query: &AuditQuery) -> Result<AuditPage, StoreError> {
+        self.state().audit.page(query)
+    }
+
+    async fn sweep(&self) -> Result<(), StoreError> {
+        self.ask(|answer| Request::Sweep { answer }).await
     }
 }

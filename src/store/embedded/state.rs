@@ -12,7 +12,9 @@ use crate::domain::counter::{Admission, Event, Increment, ShardKey};
 use crate::domain::experiment::Experiment;
 use crate::domain::id::ExperimentId;
 use crate::domain::segment::Label;
+use crate::store::embedded::audit::AuditLog;
 use crate::store::embedded::clock::Moment;
+use crate::store::embedded::journal::Logged;
 use crate::store::{Applied, COUNTER_LIMIT, Digest, Notes, Rows, StoreError, Window};
 
 /// Sums by row and column.
@@ -23,6 +25,7 @@ pub(super) type Sums = BTreeMap<String, BTreeMap<u32, i64>>;
 pub(super) struct State {
     pub(super) shards: HashMap<ShardKey, Shard>,
     pub(super) records: BTreeMap<ExperimentId, Experiment>,
+    pub(super) audit: AuditLog,
     /// Of the catalog.
     pub(super) version: u64,
     /// Of the last change.
@@ -76,6 +79,13 @@ impl Shard {
 }
 
 impl State {
+    /// Takes up what goes with a change of a record.
+    pub(super) fn changed(&mut self, logged: Logged) {
+        self.version = logged.version;
+        self.audit.add(logged.version, logged.event);
+        self.audit.remove(&logged.dropped);
+    }
+
     /// Makes a change visible.
     pub(super) fn absorb(&mut self, change: Change) {
         for (key, added) in change.shards {

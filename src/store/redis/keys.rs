@@ -14,6 +14,8 @@
 //! | `{P:catalog}:removals` | hash | experiment id -> shards whose data is being deleted |
 //! | `{P:catalog}:version` | string | a number, raised by every change of a record |
 //! | `{P:catalog}:format` | string | [`FORMAT`], written with the first record |
+//! | `{P:catalog}:audit` | stream | heads of the audit log's events; ids are versions |
+//! | `{P:catalog}:audited` | hash | version -> payload of that event; `bytes` -> size of the log |
 //! | `{P:catalog}:changes` | channel | the new version, after every change |
 //!
 //! P is the prefix of the installation, E the experiment, C its incarnation in hexadecimal, I its
@@ -145,6 +147,8 @@ pub(super) struct CatalogKeys {
     pub(super) removals: String,
     pub(super) version: String,
     pub(super) format: String,
+    pub(super) audit: String,
+    pub(super) audited: String,
     pub(super) changes: String,
 }
 
@@ -157,6 +161,8 @@ impl CatalogKeys {
             removals: key("removals"),
             version: key("version"),
             format: key("format"),
+            audit: key("audit"),
+            audited: key("audited"),
             changes: key("changes"),
             tag,
         }
@@ -221,7 +227,17 @@ mod tests {
                 assert_eq!(hash_tag(&key), tag);
             }
             let keys = CatalogKeys::new(&prefix);
-            for key in [keys.experiments, keys.removals, keys.version, keys.format, keys.changes] {
+            let CatalogKeys {
+                experiments,
+                removals,
+                version,
+                format,
+                audit,
+                audited,
+                changes,
+                tag: _,
+            } = keys;
+            for key in [experiments, removals, version, format, audit, audited, changes] {
                 assert_eq!(hash_tag(&key), format!("{prefix}:catalog"));
             }
         }

@@ -9,12 +9,13 @@ use redis::{Client, Cmd, FromRedisValue};
 use crate::domain::counter::ShardKey;
 use crate::domain::experiment::{Experiment, Revision};
 use crate::domain::id::ExperimentId;
+use crate::store::redis::audit::Event;
 use crate::store::redis::batch::Batch;
 use crate::store::redis::error::{Failed, classify, redact};
 use crate::store::redis::keys::{CatalogKeys, ShardKeys, Tag};
 use crate::store::redis::procedures::{Changed, Procedures};
 use crate::store::redis::way::Way;
-use crate::store::{Applied, Note, Rows, StoreError};
+use crate::store::{Applied, AuditLimits, Note, Rows, StoreError};
 
 /// A connection that comes back when it is lost.
 pub(super) struct Link {
@@ -138,9 +139,11 @@ impl Link {
         catalog: &CatalogKeys,
         experiment: &Experiment,
         expected: Option<Revision>,
+        event: &Event,
     ) -> Result<Changed, StoreError> {
         let mut way = self.way(&catalog.tag);
-        self.answer(self.procedures.put(&mut way, catalog, experiment, expected)).await
+        let call = self.procedures.put(&mut way, catalog, experiment, expected, event);
+        self.answer(call).await
     }
 
     pub(super) async fn remove(
@@ -149,10 +152,20 @@ impl Link {
         id: &ExperimentId,
         expected: Revision,
         shards: &[ShardKey],
+        event: &Event,
     ) -> Result<Changed, StoreError> {
         let mut way = self.way(&catalog.tag);
-        let call = self.procedures.remove(&mut way, catalog, id, expected, shards);
+        let call = self.procedures.remove(&mut way, catalog, id, expected, shards, event);
         self.answer(call).await
+    }
+
+    pub(super) async fn sweep(
+        &self,
+        catalog: &CatalogKeys,
+        limits: &AuditLimits,
+    ) -> Result<u64, StoreError> {
+        let mut way = self.way(&catalog.tag);
+        self.answer(self.procedures.sweep(&mut way, catalog, limits)).await
     }
 }
 

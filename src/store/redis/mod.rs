@@ -10,6 +10,7 @@
 //! event of the last two windows (`docs/performance.md`); one directory entry for each key, where
 //! those of expired windows and writers stay until the experiment is removed.
 
+mod audit;
 mod batch;
 mod baton;
 mod codec;
@@ -28,12 +29,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redis::Cmd;
 
+use crate::domain::audit::Cause;
 use crate::domain::counter::{Event, ShardKey};
 use crate::domain::experiment::{Experiment, Revision};
 use crate::domain::id::ExperimentId;
 use crate::domain::segment;
 use crate::store::{
-    Applied, BATCH_EVENTS, Note, Notes, Records, Rows, Store, StoreError, maxima, window,
+    Applied, AuditLimits, AuditPage, AuditQuery, BATCH_EVENTS, Note, Notes, Records, Rows, Store,
+    StoreError, maxima, window,
 };
 use delivery::Delivery;
 use keys::{CatalogKeys, ShardKeys};
@@ -62,6 +65,8 @@ pub struct Options {
     pub timeout: Duration,
     /// How many events may wait while others are under way.
     pub queue: QueueLimits,
+    /// How much of the audit log is kept.
+    pub audit: AuditLimits,
 }
 
 impl Default for Options {
@@ -71,6 +76,7 @@ impl Default for Options {
             dedup_window: Duration::from_secs(7 * 24 * 60 * 60),
             timeout: Duration::from_millis(500),
             queue: QueueLimits::default(),
+            audit: AuditLimits::default(),
         }
     }
 }
@@ -234,9 +240,11 @@ impl Store for RedisStore {
         &self,
         experiment: &Experiment,
         expected: Option<Revision>,
+        cause: &Cause,
     ) -> Result<(), StoreError> {
+        let event = audit::Event::new(experiment.id(), cause, self.options.audit)?;
         for _ in 0..PUT_ATTEMPTS {
-            match self.link.put(&self.catalog, experiment, expected).await? {
+            match self.link.put(&self.catalog, experiment, expected, &event).await? {
                 Changed::Done => return Ok(()),
                 Changed::Conflict(actual) => {
                     return Err(StoreError::Conflict { expected, actual });
@@ -252,13 +260,24 @@ impl Store for RedisStore {
         id: &ExperimentId,
         expected: Revision,
         shards: &[ShardKey],
+        cause: &Cause,
     ) -> Result<(), StoreError> {
-        match self.link.remove(&self.catalog, id, expected, shards).await? {
+        let event = audit::Event::new(id, cause, self.options.audit)?;
+        match self.link.remove(&self.catalog, id, expected, shards, &event).await? {
             Changed::Done => self.erase(id, shards).await,
             Changed::Conflict(actual) => {
                 Err(StoreError::Conflict { expected: Some(expected), actual })
             }
             Changed::Removing(_) => Err(StoreError::unavailable(StillRemoving)),
         }
+    }
+
+    async fn audit(&self, query: &AuditQuery) -> Result<AuditPage, StoreError> {
+        audit::page(&self.link, &self.catalog, query).await
+    }
+
+    async fn sweep(&self) -> Result<(), StoreError> {
+        while self.link.sweep(&self.catalog, &self.options.audit).await? > 0 {}
+        Ok(())
     }
 }

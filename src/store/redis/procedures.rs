@@ -3,8 +3,8 @@
 //! They run there because each decides on what it reads: `apply` counts an event only if its id
 //! is new, `raise` and `note` write only what is larger or later, `rows` and `records` read what
 //! belongs together at one point in time, `put` and `remove` write only over the revision that the
-//! caller has seen. With plain commands another client could come in between, and MULTI cannot
-//! read.
+//! caller has seen, together with an event of the audit log, of which `sweep` drops only what is too
+//! old. With plain commands another client could come in between, and MULTI cannot read.
 //!
 //! Since Redis 7.0 they are functions of one library: kept with the data, so that replicas and a
 //! restarted server know them. Where there are no functions, or no right to load them, they are
@@ -19,12 +19,13 @@ use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, Script, ServerErrorKind,
 use crate::domain::counter::ShardKey;
 use crate::domain::experiment::{Experiment, Revision};
 use crate::domain::id::ExperimentId;
+use crate::store::redis::audit::{self, Event};
 use crate::store::redis::batch::Batch;
 use crate::store::redis::codec;
 use crate::store::redis::error::{Failed, classify};
 use crate::store::redis::keys::{self, CatalogKeys, ShardKeys};
 use crate::store::redis::way::Way;
-use crate::store::{Applied, COUNTER_LIMIT, Note, Rows, StoreError};
+use crate::store::{Applied, AuditLimits, COUNTER_LIMIT, Note, Rows, StoreError};
 
 /// Name, source, and what it does not do: a function that says that it only reads is let through
 /// where memory is full.
@@ -34,11 +35,13 @@ const APPLY: Source = ("apply", include_str!("apply.lua"), "");
 const RAISE: Source = ("raise", include_str!("raise.lua"), "");
 const ROWS: Source = ("rows", include_str!("rows.lua"), "'no-writes'");
 const NOTE: Source = ("note", include_str!("note.lua"), "");
-const PUT: Source = ("put", include_str!("put.lua"), "");
-const REMOVE: Source = ("remove", include_str!("remove.lua"), "");
+const PUT: Source = ("put", concat!(include_str!("change.lua"), include_str!("put.lua")), "");
+const REMOVE: Source =
+    ("remove", concat!(include_str!("change.lua"), include_str!("remove.lua")), "");
+const SWEEP: Source = ("sweep", concat!(include_str!("change.lua"), include_str!("sweep.lua")), "");
 const RECORDS: Source = ("records", include_str!("records.lua"), "'no-writes'");
 
-const ALL: [Source; 7] = [APPLY, RAISE, ROWS, NOTE, PUT, REMOVE, RECORDS];
+const ALL: [Source; 8] = [APPLY, RAISE, ROWS, NOTE, PUT, REMOVE, SWEEP, RECORDS];
 
 /// The procedures, digested once.
 pub(super) struct Procedures {
@@ -51,6 +54,7 @@ pub(super) struct Procedures {
     note: Procedure,
     put: Procedure,
     remove: Procedure,
+    sweep: Procedure,
     records: Procedure,
 }
 
@@ -97,6 +101,7 @@ impl Procedures {
             note: procedure(NOTE),
             put: procedure(PUT),
             remove: procedure(REMOVE),
+            sweep: procedure(SWEEP),
             records: procedure(RECORDS),
         }
     }
@@ -180,6 +185,7 @@ impl Procedures {
         catalog: &CatalogKeys,
         experiment: &Experiment,
         expected: Option<Revision>,
+        event: &Event,
     ) -> Result<Changed, StoreError> {
         let (id, record) = (experiment.id(), codec::record(experiment)?);
         let expected = expected.map(|revision| revision.0.to_string()).unwrap_or_default();
@@ -187,6 +193,7 @@ impl Procedures {
             name_catalog(call, catalog);
             call.arg(id.as_str()).arg(&expected).arg(&record).arg(&catalog.changes);
             call.arg(keys::FORMAT);
+            event.add_to(call);
         });
         changed(id, &reply.await.map_err(classify)?)
     }
@@ -198,11 +205,13 @@ impl Procedures {
         id: &ExperimentId,
         expected: Revision,
         shards: &[ShardKey],
+        event: &Event,
     ) -> Result<Changed, StoreError> {
         let reply = self.call(way, &self.remove, |call| {
             name_catalog(call, catalog);
             call.arg(id.as_str()).arg(expected.0).arg(keys::write_shards(id, shards));
             call.arg(&catalog.changes);
+            event.add_to(call);
         });
         changed(id, &reply.await.map_err(classify)?)
     }
@@ -217,6 +226,20 @@ impl Procedures {
             call.arg(2).arg(&catalog.experiments).arg(&catalog.version);
         });
         records.await.map_err(classify)
+    }
+
+    /// How many events left the audit log.
+    pub(super) async fn sweep(
+        &self,
+        way: &mut Way,
+        catalog: &CatalogKeys,
+        limits: &AuditLimits,
+    ) -> Result<u64, StoreError> {
+        let dropped = self.call(way, &self.sweep, |call| {
+            call.arg(2).arg(&catalog.audit).arg(&catalog.audited);
+            audit::add_limits(call, limits);
+        });
+        dropped.await.map_err(classify)
     }
 
     /// Calls a procedure, and once more after making it known where it is not. `arguments` adds
@@ -281,8 +304,8 @@ fn is_refusal(error: &RedisError) -> bool {
 }
 
 fn name_catalog(call: &mut Cmd, catalog: &CatalogKeys) {
-    call.arg(4).arg(&catalog.experiments).arg(&catalog.removals).arg(&catalog.version);
-    call.arg(&catalog.format);
+    call.arg(6).arg(&catalog.experiments).arg(&catalog.removals).arg(&catalog.version);
+    call.arg(&catalog.format).arg(&catalog.audit).arg(&catalog.audited);
 }
 
 fn changed(id: &ExperimentId, reply: &(String, String)) -> Result<Changed, StoreError> {

@@ -1,8 +1,12 @@
--- Writes a record if the one there is at the expected revision.
+-- Writes a record if the one there is at the expected revision, and the event of the audit log
+-- that says so.
 --
 -- KEYS[1] hash of experiments   KEYS[2] hash of removals   KEYS[3] version   KEYS[4] format
+-- KEYS[5] audit log   KEYS[6] its payloads
 -- ARGV[1] experiment   ARGV[2] expected revision, '' for none   ARGV[3] new value
 -- ARGV[4] channel of changes   ARGV[5] format
+-- ARGV[6] head of the event   ARGV[7] its time in milliseconds
+-- ARGV[8] most events   ARGV[9] most bytes of them   ARGV[10] their greatest age in milliseconds
 -- Reply   {'OK', version}
 --         {'CONFLICT', revision there or ''}
 --         {'REMOVING', shards} when data of an earlier experiment of that name is still there
@@ -12,13 +16,14 @@ if stored and actual == '' then return redis.error_reply('UNREADABLE a record ha
 if actual ~= ARGV[2] then return {'CONFLICT', actual} end
 local shards = redis.call('HGET', KEYS[2], ARGV[1])
 if shards then return {'REMOVING', shards} end
--- Never below the clock in microseconds: a Redis that lost its past (a restart without a file, a
--- failover) and goes on must not come to a number that some replica has seen with other records.
-local time = redis.call('TIME')
-local version = math.max(redis.call('INCR', KEYS[3]), time[1] * 1000000 + time[2])
-version = string.format('%.0f', version)
+-- Read before the first write: a key of another type stops the script while nothing is changed.
+redis.call('XLEN', KEYS[5])
+redis.call('HLEN', KEYS[6])
+local version = next_version(KEYS[3], KEYS[5])
 redis.call('SET', KEYS[3], version)
 redis.call('SET', KEYS[4], ARGV[5], 'NX')
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+write_event(KEYS[5], KEYS[6], version, ARGV[6], ARGV[7], record(stored), record(ARGV[3]))
+drop_old_events(KEYS[5], KEYS[6], tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]))
 redis.call('PUBLISH', ARGV[4], version)
 return {'OK', version}

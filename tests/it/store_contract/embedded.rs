@@ -12,7 +12,7 @@ use tiebreak::store::Applied::{Counted, Duplicate};
 use tiebreak::store::embedded::{Clock, EmbeddedStore, Options};
 use tiebreak::store::{Rows, Store, StoreError};
 
-use crate::support::events::{at_revision, event_with_id, experiment, rows, shard};
+use crate::support::events::{any_cause, at_revision, event_with_id, experiment, rows, shard};
 use crate::support::{Home, Kind};
 
 fn cause(error: &StoreError) -> String {
@@ -159,13 +159,13 @@ async fn a_log_from_before_a_removal_brings_nothing_back() {
         home.log_limit = log_limit;
         let (gone, kept) = (shard("x", 1, 0), shard("y", 1, 0));
         let store = home.open().await;
-        store.put(&at_revision(&experiment("x", 1), 1), None).await.unwrap();
+        store.put(&at_revision(&experiment("x", 1), 1), None, &any_cause()).await.unwrap();
         for shard in [&gone, &kept] {
             store.apply(shard, &[event_with_id(1, 1)]).await.unwrap();
             store.raise(shard, &rows([("m/v", &[5])])).await.unwrap();
         }
         let shards = std::slice::from_ref(&gone);
-        store.remove(&gone.experiment, Revision(1), shards).await.unwrap();
+        store.remove(&gone.experiment, Revision(1), shards, &any_cause()).await.unwrap();
         store.apply(&kept, &[event_with_id(1, 2)]).await.unwrap();
         let store = home.restart(store).await;
         assert_eq!(store.rows(&gone).await.unwrap(), Rows::new());

@@ -10,7 +10,7 @@ use tiebreak::store::Applied::{Counted, Duplicate, Labelled, NotExposed};
 use tiebreak::store::Rows;
 
 use crate::support::events::{
-    at_revision, event, event_with_id, experiment, increment, rows, shard,
+    any_cause, at_revision, event, event_with_id, experiment, increment, rows, shard,
 };
 use crate::support::{Home, on_every_store, on_lasting_stores};
 
@@ -127,12 +127,15 @@ async fn labels_are_found_again_at_every_size(home: Home) {
 async fn a_label_belongs_to_a_shard_and_goes_with_it(home: Home) {
     let (store, here, there) = (home.open().await, shard("x", 1, 0), shard("x", 1, 1));
     let created = at_revision(&experiment("x", 1), 1);
-    store.put(&created, None).await.unwrap();
+    store.put(&created, None, &any_cause()).await.unwrap();
     store.apply(&here, &[labelled(label(1), event(1))]).await.unwrap();
     let other = [labelled(label(2), event(1))];
     assert_eq!(store.apply(&there, &other).await.unwrap(), [Counted]);
     assert_eq!(store.apply(&here, &other).await.unwrap(), [Labelled(label(1))]);
-    store.remove(created.id(), Revision(1), std::slice::from_ref(&here)).await.unwrap();
+    store
+        .remove(created.id(), Revision(1), std::slice::from_ref(&here), &any_cause())
+        .await
+        .unwrap();
     assert_eq!(store.apply(&here, &other).await.unwrap(), [Counted]);
 }
 
@@ -163,9 +166,12 @@ async fn rows_of_segments_are_read_apart(home: Home) {
 async fn rows_of_segments_go_with_their_shard(home: Home) {
     let (store, shard) = (home.open().await, shard("x", 1, 0));
     let created = at_revision(&experiment("x", 1), 1);
-    store.put(&created, None).await.unwrap();
+    store.put(&created, None, &any_cause()).await.unwrap();
     store.apply(&shard, &[labelled(label(1), segmented())]).await.unwrap();
-    store.remove(created.id(), Revision(1), std::slice::from_ref(&shard)).await.unwrap();
+    store
+        .remove(created.id(), Revision(1), std::slice::from_ref(&shard), &any_cause())
+        .await
+        .unwrap();
     assert_eq!(store.segment_rows(&shard, "g/").await.unwrap(), Rows::new());
     let left = home.redis_keys().await;
     assert!(left.iter().all(|key| !key.contains(":x:")), "{left:?}");

@@ -4,7 +4,7 @@ use tiebreak::domain::experiment::Revision;
 use tiebreak::store::Applied::Duplicate;
 use tiebreak::store::{COUNTER_LIMIT, Rows};
 
-use crate::support::events::{at_revision, event_with_id, experiment, rows, shard};
+use crate::support::events::{any_cause, at_revision, event_with_id, experiment, rows, shard};
 use crate::support::{Home, on_lasting_stores};
 
 on_lasting_stores!(
@@ -50,8 +50,8 @@ async fn records_are_there_after_a_restart(home: Home) {
     let mut home = home.lasting().await;
     let store = home.open().await;
     let created = at_revision(&experiment("x", 1), 1);
-    store.put(&created, None).await.unwrap();
-    store.put(&at_revision(&created, 2), Some(Revision(1))).await.unwrap();
+    store.put(&created, None, &any_cause()).await.unwrap();
+    store.put(&at_revision(&created, 2), Some(Revision(1)), &any_cause()).await.unwrap();
     let before = store.records().await.unwrap();
     let store = home.restart(store).await;
     assert_eq!(store.records().await.unwrap(), before);
@@ -63,12 +63,12 @@ async fn what_was_removed_is_gone_after_a_restart(home: Home) {
     let store = home.open().await;
     let (gone, kept) = (shard("x", 1, 0), shard("y", 1, 0));
     let events: Vec<_> = (0..50).map(|n| event_with_id(n, n)).collect();
-    store.put(&at_revision(&experiment("x", 1), 1), None).await.unwrap();
+    store.put(&at_revision(&experiment("x", 1), 1), None, &any_cause()).await.unwrap();
     for shard in [&gone, &kept] {
         store.apply(shard, &events).await.unwrap();
     }
     let id = gone.experiment.clone();
-    store.remove(&id, Revision(1), std::slice::from_ref(&gone)).await.unwrap();
+    store.remove(&id, Revision(1), std::slice::from_ref(&gone), &any_cause()).await.unwrap();
     let version = store.version().await.unwrap();
     let store = home.restart(store).await;
     assert_eq!(store.get(&id).await.unwrap(), None);

@@ -1,5 +1,6 @@
 //! The contract of `tiebreak::store`, one list of behaviours for every store that keeps it.
 
+mod audit;
 mod counting;
 mod embedded;
 mod exposure;

@@ -6,7 +6,7 @@ use tiebreak::domain::experiment::Revision;
 use tiebreak::store::{Note, Notes, Rows};
 use tokio::task::JoinSet;
 
-use crate::support::events::{at_revision, event, experiment, shard};
+use crate::support::events::{any_cause, at_revision, event, experiment, shard};
 use crate::support::{Home, on_every_store, on_lasting_stores};
 
 on_every_store!(
@@ -75,11 +75,14 @@ async fn notes_and_rows_do_not_meet(home: Home) {
 async fn notes_go_with_their_experiment(home: Home) {
     let store = home.open().await;
     let (gone, kept) = (shard("x", 1, 0), shard("x-y", 1, 0));
-    store.put(&at_revision(&experiment("x", 1), 1), None).await.unwrap();
+    store.put(&at_revision(&experiment("x", 1), 1), None, &any_cause()).await.unwrap();
     for shard in [&gone, &kept] {
         store.note(shard, 0, &note(9, "old")).await.unwrap();
     }
-    store.remove(&gone.experiment, Revision(1), std::slice::from_ref(&gone)).await.unwrap();
+    store
+        .remove(&gone.experiment, Revision(1), std::slice::from_ref(&gone), &any_cause())
+        .await
+        .unwrap();
     assert_eq!(store.notes(&gone).await.unwrap(), Notes::new());
     assert_eq!(store.notes(&kept).await.unwrap().len(), 1);
     assert!(store.note(&gone, 0, &note(1, "new")).await.unwrap());

@@ -8,7 +8,9 @@ use tiebreak::store::Applied::{Counted, NotExposed};
 use tiebreak::store::{Rows, Store, StoreError};
 use tokio::task::JoinSet;
 
-use crate::support::events::{at_revision, event, event_with_id, experiment, rows, shard};
+use crate::support::events::{
+    any_cause, at_revision, event, event_with_id, experiment, rows, shard,
+};
 use crate::support::{Home, on_every_store};
 
 on_every_store!(
@@ -37,7 +39,7 @@ fn assert_conflict<T: std::fmt::Debug>(result: Result<T, StoreError>, want: [Opt
 
 async fn create(store: &dyn Store, id: &str) -> Experiment {
     let created = at_revision(&experiment(id, 1), 1);
-    store.put(&created, None).await.unwrap();
+    store.put(&created, None, &any_cause()).await.unwrap();
     created
 }
 
@@ -52,18 +54,21 @@ async fn a_store_starts_empty(home: Home) {
 async fn a_record_is_created_once(home: Home) {
     let store = home.open().await;
     let created = create(&*store, "x").await;
-    assert_conflict(store.put(&at_revision(&created, 5), None).await, [None, Some(1)]);
+    assert_conflict(
+        store.put(&at_revision(&created, 5), None, &any_cause()).await,
+        [None, Some(1)],
+    );
     assert_eq!(store.get(created.id()).await.unwrap(), Some(created));
 }
 
 async fn a_record_is_replaced_at_its_revision_only(home: Home) {
     let store = home.open().await;
     let absent = experiment("y", 1);
-    assert_conflict(store.put(&absent, Some(Revision(3))).await, [Some(3), None]);
+    assert_conflict(store.put(&absent, Some(Revision(3)), &any_cause()).await, [Some(3), None]);
     let created = create(&*store, "x").await;
     let second = at_revision(&created, 2);
-    store.put(&second, Some(Revision(1))).await.unwrap();
-    let late = store.put(&at_revision(&created, 2), Some(Revision(1))).await;
+    store.put(&second, Some(Revision(1)), &any_cause()).await.unwrap();
+    let late = store.put(&at_revision(&created, 2), Some(Revision(1)), &any_cause()).await;
     assert_conflict(late, [Some(1), Some(2)]);
     assert_eq!(store.get(created.id()).await.unwrap(), Some(second));
 }
@@ -76,7 +81,7 @@ async fn one_of_many_writers_wins(home: Home) {
         let (store, mut wanted) = (Arc::clone(&store), at_revision(&created, 2));
         writers.spawn(async move {
             wanted.definition.owner = format!("writer {writer}");
-            store.put(&wanted, Some(Revision(1))).await.is_ok().then_some(wanted)
+            store.put(&wanted, Some(Revision(1)), &any_cause()).await.is_ok().then_some(wanted)
         });
     }
     let winners: Vec<Experiment> = writers.join_all().await.into_iter().flatten().collect();
@@ -94,13 +99,13 @@ async fn the_version_grows_with_every_change_and_no_other(home: Home) {
     };
     let created = create(&*store, "x").await;
     assert!(grown().await);
-    store.put(&at_revision(&created, 2), Some(Revision(1))).await.unwrap();
+    store.put(&at_revision(&created, 2), Some(Revision(1)), &any_cause()).await.unwrap();
     assert!(grown().await);
-    store.put(&created, None).await.unwrap_err();
-    store.remove(created.id(), Revision(1), &[]).await.unwrap_err();
+    store.put(&created, None, &any_cause()).await.unwrap_err();
+    store.remove(created.id(), Revision(1), &[], &any_cause()).await.unwrap_err();
     store.apply(&shard("x", 1, 0), &[event(1)]).await.unwrap();
     assert!(!grown().await);
-    store.remove(created.id(), Revision(2), &[shard("x", 1, 0)]).await.unwrap();
+    store.remove(created.id(), Revision(2), &[shard("x", 1, 0)], &any_cause()).await.unwrap();
     assert!(grown().await);
     create(&*store, "x").await;
     assert!(grown().await);
@@ -123,11 +128,11 @@ async fn a_record_comes_back_as_it_was(home: Home) {
     full.definition.description = "päth \u{0} \n \"quoted\" 😀".repeat(100);
     full.definition.analysis.alpha = 0.1 + 0.2;
     full.revision = Revision(u64::from(u32::MAX) * 5);
-    store.put(&full, None).await.unwrap();
+    store.put(&full, None, &any_cause()).await.unwrap();
     assert_eq!(store.get(full.id()).await.unwrap(), Some(full.clone()));
     let next = Revision(full.revision.0 + 1);
     let replaced = Experiment { revision: next, ..full.clone() };
-    store.put(&replaced, Some(full.revision)).await.unwrap();
+    store.put(&replaced, Some(full.revision), &any_cause()).await.unwrap();
     assert_eq!(store.get(full.id()).await.unwrap(), Some(replaced));
 }
 
@@ -141,7 +146,7 @@ async fn a_removed_experiment_leaves_nothing(home: Home) {
         store.apply(shard, &events).await.unwrap();
         store.raise(shard, &rows([("m/v", &[5])])).await.unwrap();
     }
-    store.remove(removed.id(), Revision(1), &shards).await.unwrap();
+    store.remove(removed.id(), Revision(1), &shards, &any_cause()).await.unwrap();
     assert_eq!(store.get(removed.id()).await.unwrap(), None);
     assert_eq!(store.records().await.unwrap().experiments, std::slice::from_ref(&kept));
     for shard in &shards {
@@ -149,7 +154,7 @@ async fn a_removed_experiment_leaves_nothing(home: Home) {
     }
     let others = store.rows(&other).await.unwrap();
     assert_eq!((&others["n/v/m"], &others["m/v"]), (&vec![300], &vec![5]));
-    store.remove(kept.id(), Revision(1), &[other]).await.unwrap();
+    store.remove(kept.id(), Revision(1), &[other], &any_cause()).await.unwrap();
     let left = home.redis_keys().await;
     let of_the_installation = ["{tiebreak:catalog}:format", "{tiebreak:catalog}:version"];
     assert!(left.iter().all(|key| of_the_installation.contains(&key.as_str())), "{left:?}");
@@ -160,10 +165,16 @@ async fn a_removal_at_another_revision_changes_nothing(home: Home) {
     let created = create(&*store, "x").await;
     store.apply(&shard, &[event(1)]).await.unwrap();
     let shards = std::slice::from_ref(&shard);
-    assert_conflict(store.remove(created.id(), Revision(2), shards).await, [Some(2), Some(1)]);
+    assert_conflict(
+        store.remove(created.id(), Revision(2), shards, &any_cause()).await,
+        [Some(2), Some(1)],
+    );
     assert_eq!(store.rows(&shard).await.unwrap()["e/v"], [1]);
-    store.remove(created.id(), Revision(1), shards).await.unwrap();
-    assert_conflict(store.remove(created.id(), Revision(1), shards).await, [Some(1), None]);
+    store.remove(created.id(), Revision(1), shards, &any_cause()).await.unwrap();
+    assert_conflict(
+        store.remove(created.id(), Revision(1), shards, &any_cause()).await,
+        [Some(1), None],
+    );
 }
 
 async fn an_experiment_created_again_starts_from_nothing(home: Home) {
@@ -177,7 +188,7 @@ async fn an_experiment_created_again_starts_from_nothing(home: Home) {
         store.raise(&shard, &rows([("m/v", &[maximum])])).await.unwrap();
         assert_eq!(store.rows(&shard).await.unwrap()["m/v"], [maximum]);
         let shards = std::slice::from_ref(&shard);
-        store.remove(created.id(), Revision(1), shards).await.unwrap();
+        store.remove(created.id(), Revision(1), shards, &any_cause()).await.unwrap();
     }
 }
 
@@ -196,7 +207,10 @@ async fn incarnations_of_a_name_share_nothing(home: Home) {
     );
     assert_eq!(store.rows(&old).await.unwrap()["n/v/m"], [1]);
     let created = create(&*store, "x").await;
-    store.remove(created.id(), Revision(1), std::slice::from_ref(&old)).await.unwrap();
+    store
+        .remove(created.id(), Revision(1), std::slice::from_ref(&old), &any_cause())
+        .await
+        .unwrap();
     assert_eq!(store.rows(&old).await.unwrap(), Rows::new());
     let kept = store.rows(&new).await.unwrap();
     assert_eq!((&kept["n/v/m"], &kept["m/v"]), (&vec![2], &vec![5]));

@@ -9,7 +9,9 @@ use tiebreak::store::Applied::{Counted, Duplicate};
 use tiebreak::store::redis::{Options, RedisStore};
 use tiebreak::store::{Rows, Store, StoreError};
 
-use crate::support::events::{at_revision, event, event_with_id, experiment, rows, shard};
+use crate::support::events::{
+    any_cause, at_revision, event, event_with_id, experiment, rows, shard,
+};
 use crate::support::{Home, Kind};
 
 async fn home() -> (Home, MultiplexedConnection) {
@@ -36,7 +38,7 @@ async fn any_prefix_without_braces_works_and_two_are_apart() {
         assert_eq!(store.apply(&shard, &[event_with_id(1, 1)]).await.unwrap(), [Counted]);
         assert_eq!(store.apply(&shard, &[event_with_id(1, 1)]).await.unwrap(), [Duplicate]);
         let created = at_revision(&experiment("x", 1), 1);
-        store.put(&created, None).await.unwrap();
+        store.put(&created, None, &any_cause()).await.unwrap();
         assert_eq!(store.rows(&shard).await.unwrap()["n/v/m"], [1]);
         assert_eq!(store.records().await.unwrap().experiments, [created]);
     }
@@ -46,7 +48,7 @@ async fn any_prefix_without_braces_works_and_two_are_apart() {
 async fn another_format_is_refused_with_a_remedy() {
     let (home, mut connection) = home().await;
     let key = "{tiebreak:catalog}:format";
-    home.open().await.put(&at_revision(&experiment("x", 1), 1), None).await.unwrap();
+    home.open().await.put(&at_revision(&experiment("x", 1), 1), None, &any_cause()).await.unwrap();
     home.open().await;
     let written: u64 = cmd("INCRBY").arg(key).arg(16).query_async(&mut connection).await.unwrap();
     assert_eq!(written, 17);
@@ -107,7 +109,7 @@ async fn without_functions_scripts_do_and_are_sent_again() {
             cmd("SCRIPT").arg("FLUSH").exec_async(&mut connection).await.unwrap();
         }
         store.raise(&shard, &rows([("m/v", &[1])])).await.unwrap();
-        store.put(&at_revision(&experiment("x", 1), 1), None).await.unwrap();
+        store.put(&at_revision(&experiment("x", 1), 1), None, &any_cause()).await.unwrap();
     }
 }
 
@@ -259,7 +261,7 @@ async fn bytes_that_are_not_ours_are_corrupt() {
     cmd("HSET").arg(catalog).arg("x").arg("{}").exec_async(&mut connection).await.unwrap();
     corrupt(&store.records().await);
     corrupt(&store.get(&shard.experiment).await);
-    corrupt(&store.put(&experiment("x", 1), None).await);
+    corrupt(&store.put(&experiment("x", 1), None, &any_cause()).await);
 }
 
 #[tokio::test]
@@ -270,7 +272,7 @@ async fn an_interrupted_removal_is_finished_before_the_name_is_used_again() {
     // As remove.lua leaves it when nobody comes to delete the data.
     let removals = "{tiebreak:catalog}:removals";
     cmd("HSET").arg(removals).arg("x").arg("0/1/0").exec_async(&mut connection).await.unwrap();
-    store.put(&experiment("x", 1), None).await.unwrap();
+    store.put(&experiment("x", 1), None, &any_cause()).await.unwrap();
     assert_eq!(store.rows(&shard).await.unwrap(), Rows::new());
     assert_eq!(store.apply(&shard, &[event_with_id(1, 1)]).await.unwrap(), [Counted]);
     let pending: u64 = cmd("EXISTS").arg(removals).query_async(&mut connection).await.unwrap();
@@ -284,7 +286,7 @@ async fn a_change_of_a_record_is_announced() {
     let mut listener = client.get_async_pubsub().await.unwrap();
     listener.subscribe("{tiebreak:catalog}:changes").await.unwrap();
     let store = home.open().await;
-    store.put(&experiment("x", 1), None).await.unwrap();
+    store.put(&experiment("x", 1), None, &any_cause()).await.unwrap();
     let mut messages = listener.on_message();
     let message = tokio_stream::StreamExt::next(&mut messages).await.unwrap();
     assert_eq!(message.get_payload::<u64>().unwrap(), store.version().await.unwrap());

@@ -12,7 +12,7 @@ use tiebreak::domain::outcome::OutcomeDraft;
 use tiebreak::service::{HistoryRequest, Options, ResultsRequest, Service};
 use tiebreak::store::{Note, Store};
 
-use crate::support::events::{at_revision, experiment, shard};
+use crate::support::events::{any_cause, at_revision, experiment, shard};
 use crate::support::{Home, on_every_store};
 
 on_every_store!(
@@ -31,7 +31,7 @@ async fn service(store: &Arc<dyn Store>) -> Service {
     // As few as there may be: thousands of looks are to be quick.
     running.iterations[0].layout.groups = GroupCount::try_from(64).unwrap();
     // Another replica may have been here first.
-    let _there = store.put(&running, None).await;
+    let _there = store.put(&running, None, &any_cause()).await;
     let options = Options { look_interval: Some(Duration::from_millis(1)), ..Options::default() };
     let (service, _) = Service::new(Arc::clone(store), options);
     service.refresh().await.unwrap();

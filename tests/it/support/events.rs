@@ -1,5 +1,6 @@
 //! Experiments and events to fill a store with.
 
+use tiebreak::domain::audit::{Action, Author, Cause};
 use tiebreak::domain::bucket::Fingerprint;
 use tiebreak::domain::counter::{Admission, Event, Increment, ShardKey};
 use tiebreak::domain::draft::{BucketingDraft, Draft, MetricDraft, VariantDraft};
@@ -34,6 +35,11 @@ pub(crate) fn event(unit: u64) -> Event {
 /// The same with an id.
 pub(crate) fn event_with_id(unit: u64, id: u64) -> Event {
     Event { dedup: Some(fingerprint(id)), ..event(unit) }
+}
+
+/// Why a record changes, where it does not matter.
+pub(crate) fn any_cause() -> Cause {
+    Author::server(Timestamp(0)).by(Action::Update)
 }
 
 /// Of the [`experiment`] of that name.

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tiebreak::domain::experiment::Timestamp;
-use tiebreak::store::Store;
 use tiebreak::store::embedded::{self, Clock, EmbeddedStore};
 use tiebreak::store::redis::{self as redis_store, QueueLimits, RedisStore};
+use tiebreak::store::{AuditLimits, Store};
 
 use self::redis::{Persistence, RedisServer};
 
@@ -91,6 +91,7 @@ pub(crate) struct Home {
     pub(crate) window: Duration,
     pub(crate) log_limit: u64,
     pub(crate) queue: QueueLimits,
+    pub(crate) audit: AuditLimits,
     kind: Kind,
     /// Nanoseconds that the test clock has advanced; Redis has a clock of its own.
     clock: Arc<AtomicI64>,
@@ -110,6 +111,7 @@ impl Home {
             window: Duration::from_secs(7 * 24 * 60 * 60),
             log_limit: 8 << 20,
             queue: QueueLimits::default(),
+            audit: AuditLimits::default(),
             kind,
             clock: Arc::new(AtomicI64::new(0)),
             started: Instant::now(),
@@ -143,20 +145,34 @@ impl Home {
             dedup_window: self.window,
             timeout: Duration::from_secs(10), // The machine may be busy; nobody waits for it.
             queue: self.queue,
+            audit: self.audit,
         };
         RedisStore::connect(&url, options).await.unwrap()
     }
 
     pub(crate) fn embedded_options(&self) -> embedded::Options {
-        let clock = Arc::clone(&self.clock);
-        // Not at the beginning of a window, nor at 1970.
-        let start = i64::try_from(self.window.as_nanos()).unwrap() / 3 * 100;
+        let (clock, start) = (Arc::clone(&self.clock), self.start());
         let clock = Clock::new(move || Timestamp(start + clock.load(Ordering::SeqCst)));
         embedded::Options {
             dedup_window: self.window,
             clock,
             log_limit: self.log_limit,
+            audit: self.audit,
             ..embedded::Options::default()
+        }
+    }
+
+    /// Where the test clock starts: not at the beginning of a window, nor at 1970.
+    fn start(&self) -> i64 {
+        i64::try_from(self.window.as_nanos()).unwrap() / 3 * 100
+    }
+
+    /// What the store's clock says, about.
+    pub(crate) fn now(&self) -> Timestamp {
+        if self.kind == Kind::Redis {
+            tiebreak::rpc::now()
+        } else {
+            Timestamp(self.start() + self.clock.load(Ordering::SeqCst))
         }
     }
 

@@ -51,6 +51,7 @@ impl TestServer {
             StoreKind::Embedded => StoreLocation::Embedded(home.directory.path().join("store")),
             StoreKind::Redis => StoreLocation::Redis(home.server.as_ref().unwrap().url()),
         });
+        settings.audit = home.audit;
         settings.redis_prefix = home.prefix.clone().try_into().unwrap();
         change(&mut settings);
         let listeners = Listeners::bind(&settings).await.unwrap();
@@ -116,6 +117,23 @@ impl TestServer {
         Ok(self.admin().get_experiment(request).await?.into_inner().experiment.unwrap())
     }
 
+    /// Polls the experiment until it is as wanted.
+    pub(crate) async fn experiment_when(
+        &self,
+        id: &str,
+        wanted: impl Fn(&pb::Experiment) -> bool,
+    ) -> pb::Experiment {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let experiment = self.get(id).await.unwrap();
+            if wanted(&experiment) {
+                return experiment;
+            }
+            assert!(Instant::now() < deadline, "still {experiment:#?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     pub(crate) async fn update(
         &self,
         request: pb::UpdateExperimentRequest,
@@ -175,6 +193,23 @@ impl TestServer {
             ..pb::DeleteExperimentRequest::default()
         };
         self.admin().delete_experiment(request).await.map(|_| ())
+    }
+
+    pub(crate) async fn audit(
+        &self,
+        request: pb::ListAuditEventsRequest,
+    ) -> Result<pb::ListAuditEventsResponse, Status> {
+        Ok(self.admin().list_audit_events(request).await?.into_inner())
+    }
+
+    /// All events of an experiment, or of all of them, newest first.
+    pub(crate) async fn events(&self, id: &str) -> Vec<pb::AuditEvent> {
+        let request = pb::ListAuditEventsRequest {
+            experiment_id: id.to_owned(),
+            page_size: 1_000,
+            ..pb::ListAuditEventsRequest::default()
+        };
+        self.audit(request).await.unwrap().events
     }
 
     pub(crate) async fn assign(&self, id: &str, unit: &str) -> Result<pb::Assignment, Status> {
