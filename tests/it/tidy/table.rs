@@ -89,7 +89,19 @@ pub(crate) const ROOMS: &[Room] = &[
         // The contract of the store, never one of the stores. The design names the trait and
         // its error; what the trait's methods answer comes with them.
         rooms: &[
-            only("store", &["Applied", "Note", "Notes", "Records", "Rows", "Store", "StoreError"]),
+            only(
+                "store",
+                &[
+                    "Applied",
+                    "AuditQuery",
+                    "Note",
+                    "Notes",
+                    "Records",
+                    "Rows",
+                    "Store",
+                    "StoreError",
+                ],
+            ),
             all("domain"),
             all("stats"),
         ],
