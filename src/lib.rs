@@ -11,13 +11,14 @@
 //! | [`rpc`], [`http`], [`cli`] | the edges: gRPC, health, clients |
 //! | [`server`] | bind, build, serve, drain |
 //!
-//! [`config`] and [`telemetry`] are side rooms; [`simulate`] measures what [`stats`] and [`domain`]
-//! promise.
+//! [`config`] and [`telemetry`] are side rooms; so is [`meter`], with which all others count;
+//! [`simulate`] measures what [`stats`] and [`domain`] promise.
 
 pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod http;
+pub mod meter;
 pub mod rpc;
 pub mod server;
 pub mod service;

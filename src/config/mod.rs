@@ -33,7 +33,7 @@ pub struct ServeArgs {
         value_name = "ADDR"
     )]
     grpc_listen: SocketAddr,
-    /// Where /livez and /readyz are served.
+    /// Where /livez, /readyz and /metrics are served.
     #[arg(
         long,
         env = "TIEBREAK_HTTP_LISTEN",

@@ -1,13 +1,21 @@
-//! The HTTP edge: whether the process lives and whether it is ready for traffic.
+//! The HTTP edge: whether the process lives, whether it is ready for traffic, and its numbers.
 //!
 //! `/livez` answers 200 as long as the process can answer at all; restarting it for anything
-//! else would not help. `/readyz` answers 200, or 503 with the reason in plain words.
+//! else would not help. `/readyz` answers 200, or 503 with the reason in plain words. `/metrics`
+//! is for Prometheus.
+
+mod metrics;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::watch;
+
+use crate::telemetry;
+
+pub use self::metrics::Metrics;
 
 /// Whether traffic should come here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,16 +68,24 @@ impl Readiness {
 }
 
 /// The routes of the HTTP listener.
-pub fn router(readiness: Readiness) -> Router {
+pub fn router(readiness: Readiness, metrics: Metrics) -> Router {
     Router::new()
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(readyz))
         .with_state(readiness)
+        .route("/metrics", get(scrape).with_state(metrics))
 }
 
 async fn readyz(State(readiness): State<Readiness>) -> (StatusCode, String) {
     match readiness.get() {
         Ready::Yes => (StatusCode::OK, "ready\n".to_owned()),
         Ready::No(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")),
+    }
+}
+
+async fn scrape(State(metrics): State<Metrics>) -> Response {
+    match telemetry::text(metrics.families()) {
+        Ok(text) => ([(header::CONTENT_TYPE, telemetry::CONTENT_TYPE)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }
 }

@@ -34,6 +34,24 @@ pub mod pb {
     tonic::include_proto!("tiebreak.v1");
 }
 
+/// The methods of both services, as `tiebreak.v1.Service/Method`.
+#[must_use]
+pub fn methods() -> Vec<String> {
+    use prost::Message as _;
+    // The descriptors are compiled in; a test reads all their methods back.
+    let set = prost_types::FileDescriptorSet::decode(DESCRIPTORS).unwrap_or_default();
+    let mut methods = Vec::new();
+    for file in &set.file {
+        for service in &file.service {
+            let of = |method: &prost_types::MethodDescriptorProto| {
+                format!("{}.{}/{}", file.package(), service.name(), method.name())
+            };
+            methods.extend(service.method.iter().map(of));
+        }
+    }
+    methods
+}
+
 /// The contract as a serialised `google.protobuf.FileDescriptorSet`: for reflection, and for
 /// clients that turn YAML or JSON into messages.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));

@@ -19,10 +19,10 @@ use tokio::task::{JoinError, JoinSet};
 use tonic::transport::server::TcpIncoming;
 
 use crate::config::Settings;
-use crate::http::{self, Readiness, Ready};
+use crate::http::{self, Metrics, Readiness, Ready};
 use crate::rpc;
 use crate::service::{ExposureRecorder, Service, ServiceError};
-use crate::store::{Store, StoreError};
+use crate::store::{Metered, StoreError};
 use crate::telemetry::{Telemetry, TelemetryError};
 
 pub use self::program::{Failure, client, program};
@@ -109,19 +109,21 @@ pub async fn serve(
     telemetry: &Telemetry,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServerError> {
-    let store = open::store(settings).await?;
+    let store = Arc::new(Metered::new(open::store(settings).await?));
     run(settings, store, listeners, telemetry, shutdown).await
 }
 
 async fn run(
     settings: &Settings,
-    store: Arc<dyn Store>,
+    store: Arc<Metered>,
     listeners: Listeners,
     telemetry: &Telemetry,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServerError> {
-    let (service, recorder) = Service::new(store, settings.service.clone());
+    let counted = Arc::clone(&store);
+    let (service, recorder) = Service::new(counted, settings.service.clone());
     let service = Arc::new(service);
+    let metrics = Metrics::new(Arc::clone(&service), store, telemetry.families());
     service.refresh().await.map_err(ServerError::Catalog)?;
     let (grpc_address, http_address) = listeners.addresses()?;
     let readiness = Announcement::new();
@@ -129,7 +131,7 @@ async fn run(
     let mut tasks = Tasks::default();
     let health = readiness.grpc.subscribe();
     tasks.serve_grpc(listeners.grpc, Arc::clone(&service), telemetry, health, &stopping);
-    tasks.serve_http(listeners.http, &readiness.http, &stopping);
+    tasks.serve_http(listeners.http, &readiness.http, metrics, &stopping);
     tasks.follow_catalog(Arc::clone(&service), &stopping);
     tasks.sweep(Arc::clone(&service), &stopping);
     tasks.observe(service, &stopping);
@@ -190,7 +192,7 @@ impl Tasks {
     ) {
         let routes = rpc::routes(service, ready, stopping.clone());
         let server = rpc::limits(tonic::transport::Server::builder())
-            .layer(telemetry.rpc_spans())
+            .layer(telemetry.rpc_spans(rpc::methods()))
             .add_routes(routes.services);
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let stop = stopped(stopping.clone());
@@ -207,9 +209,10 @@ impl Tasks {
         &mut self,
         listener: TcpListener,
         readiness: &Readiness,
+        metrics: Metrics,
         stopping: &watch::Receiver<bool>,
     ) {
-        let router = http::router(readiness.clone());
+        let router = http::router(readiness.clone(), metrics);
         let stop = stopped(stopping.clone());
         self.0.spawn(async move {
             let server = axum::serve(listener, router).with_graceful_shutdown(stop);

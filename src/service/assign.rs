@@ -7,6 +7,7 @@ use crate::domain::experiment::{Algorithm, Experiment, State};
 use crate::domain::id::UnitId;
 use crate::domain::outcome;
 use crate::domain::value::Attributes;
+use crate::service::catalog::Known;
 use crate::service::{Service, ServiceError};
 
 /// A unit's place and the experiment that it is in.
@@ -34,8 +35,8 @@ impl Service {
         attributes: &Attributes,
         defer_exposure: bool,
     ) -> Result<Assigned, ServiceError> {
-        let experiment = self.catalog.find(experiment_id)?;
-        self.place(experiment, unit, attributes, defer_exposure)
+        self.catalog
+            .with(experiment_id, |known| self.place(known, unit, attributes, defer_exposure))
     }
 
     /// The variants of several experiments for one unit, in the order asked; of every running
@@ -50,26 +51,28 @@ impl Service {
         attributes: &Attributes,
         defer_exposure: bool,
     ) -> Result<Vec<NamedPlace>, ServiceError> {
-        let place = |experiment| self.place(experiment, unit, attributes, defer_exposure);
+        let place = |known: &Known| self.place(known, unit, attributes, defer_exposure);
         if !experiment_ids.is_empty() {
-            let find = |id: &String| (id.clone(), self.catalog.find(id).and_then(place));
+            let find = |id: &String| (id.clone(), self.catalog.with(id, place));
             return Ok(experiment_ids.iter().map(find).collect());
         }
         let snapshot = self.catalog.snapshot()?;
-        let mut running: Vec<_> = snapshot.iter().filter(|e| is_assigning(e)).collect();
-        running.sort_by_key(|experiment| experiment.id());
-        let place = |e: &Arc<Experiment>| (e.id().to_string(), place(Arc::clone(e)));
+        let assigning = snapshot.known().filter(|known| is_assigning(&known.experiment));
+        let mut running: Vec<_> = assigning.collect();
+        running.sort_by_key(|known| known.experiment.id());
+        let place = |known: &Known| (known.experiment.id().to_string(), place(known));
         Ok(running.into_iter().map(place).collect())
     }
 
     fn place(
         &self,
-        experiment: Arc<Experiment>,
+        known: &Known,
         unit: UnitId<'_>,
         attributes: &Attributes,
         defer_exposure: bool,
     ) -> Result<Assigned, ServiceError> {
-        let placement = assignment::assign(&experiment, unit, attributes).map_err(|refused| {
+        let experiment = &known.experiment;
+        let placement = assignment::assign(experiment, unit, attributes).map_err(|refused| {
             let experiment = experiment.id().to_string();
             match refused {
                 NotAssignable::State(state) => ServiceError::NotAssignable { experiment, state },
@@ -81,10 +84,11 @@ impl Service {
             && let Some(variant) = iteration.variants.get(placement.variant)
         {
             let (shard, event) =
-                outcome::exposure(&experiment, iteration, variant, unit, attributes);
+                outcome::exposure(experiment, iteration, variant, unit, attributes);
             self.exposures.offer(shard, event);
         }
-        Ok(Assigned { experiment, placement })
+        known.meter.assigned(placement.variant);
+        Ok(Assigned { experiment: Arc::clone(experiment), placement })
     }
 }
 

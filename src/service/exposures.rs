@@ -38,6 +38,14 @@ impl ExposureQueue {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.sender.max_capacity() - self.sender.capacity()
+    }
+
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
 }
 
 /// The recording end: [`Self::run`] it beside the service.

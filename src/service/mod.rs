@@ -9,6 +9,7 @@ mod exposures;
 mod history;
 mod listing;
 mod looks;
+mod meters;
 mod outcomes;
 mod page;
 mod results;
@@ -29,6 +30,7 @@ pub use self::error::{InvalidInput, ServiceError};
 pub use self::exposures::ExposureRecorder;
 pub use self::history::HistoryRequest;
 pub use self::listing::{Page, PageRequest};
+pub use self::meters::{ExperimentReading, Readings};
 pub use self::outcomes::Receipt;
 pub use self::results::ResultsRequest;
 pub use self::watch::{Watch, WatchRequest};
@@ -102,6 +104,19 @@ impl Service {
     #[must_use]
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
+    }
+
+    /// What this process has counted, and how things are now.
+    #[must_use]
+    pub fn readings(&self) -> Readings {
+        let (experiments, catalog_experiments) = self.catalog.readings();
+        Readings {
+            experiments,
+            catalog_experiments,
+            catalog_age: self.catalog.age(),
+            exposures_waiting: self.exposures.waiting(),
+            exposures_dropped: self.exposures.dropped(),
+        }
     }
 
     /// Reads the experiments if they changed since the last time.

@@ -1,10 +1,12 @@
 //! LogOutcome and its batch: check against the experiment, one call of the store per shard.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::domain::counter::{Event, ShardKey};
 use crate::domain::id::VariantId;
 use crate::domain::outcome::{self, Credit, OutcomeDraft};
+use crate::service::meters::ExperimentMeter;
 use crate::service::{Service, ServiceError};
 use crate::store::{Applied, StoreError};
 
@@ -42,6 +44,9 @@ struct Parcel {
     origins: Vec<(usize, VariantId)>,
 }
 
+/// What an outcome does, and where it is counted that it came.
+type Credited = (Credit, Arc<ExperimentMeter>);
+
 impl Service {
     /// Records one outcome; answers when the store has it.
     ///
@@ -49,14 +54,17 @@ impl Service {
     /// [`ServiceError::ExperimentNotFound`], [`ServiceError::Invalid`], [`ServiceError::Closed`],
     /// [`ServiceError::StoreUnavailable`], [`ServiceError::NotReady`].
     pub async fn log_outcome(&self, draft: &OutcomeDraft) -> Result<Receipt, ServiceError> {
-        match self.credit(draft)? {
-            Credit::Ignored => Ok(Receipt::IGNORED),
+        let (credit, meter) = self.credit(draft)?;
+        let receipt = match credit {
+            Credit::Ignored => Receipt::IGNORED,
             Credit::Counts { variant, shard, event } => {
                 let applied = self.store.apply(&shard, &[event]).await?;
                 let applied = applied.first().copied().ok_or_else(short_answer)?;
-                Ok(Receipt::of(applied, variant)?)
+                Receipt::of(applied, variant)?
             }
-        }
+        };
+        meter.accepted(&receipt, draft.values.keys());
+        Ok(receipt)
     }
 
     /// Records many outcomes, each for itself; the answers are in the order of the request.
@@ -66,22 +74,30 @@ impl Service {
     ) -> Vec<Result<Receipt, ServiceError>> {
         let mut answers: Vec<Option<Result<Receipt, ServiceError>>> = Vec::new();
         let mut parcels = BTreeMap::<ShardKey, Parcel>::new();
+        let mut meters = Vec::with_capacity(drafts.len());
         for (index, draft) in drafts.iter().enumerate() {
-            answers.push(match self.credit(draft) {
-                Err(error) => Some(Err(error)),
-                Ok(Credit::Ignored) => Some(Ok(Receipt::IGNORED)),
-                Ok(Credit::Counts { variant, shard, event }) => {
+            let (answer, meter) = match self.credit(draft) {
+                Err(error) => (Some(Err(error)), None),
+                Ok((Credit::Ignored, meter)) => (Some(Ok(Receipt::IGNORED)), Some(meter)),
+                Ok((Credit::Counts { variant, shard, event }, meter)) => {
                     let parcel = parcels.entry(shard).or_default();
                     parcel.events.push(event);
                     parcel.origins.push((index, variant));
-                    None
+                    (None, Some(meter))
                 }
-            });
+            };
+            answers.push(answer);
+            meters.push(meter);
         }
         for (shard, parcel) in parcels {
             let applied = self.store.apply(&shard, &parcel.events).await;
             for (index, receipt) in receipts(parcel.origins, applied) {
                 answers[index] = Some(receipt);
+            }
+        }
+        for ((draft, meter), answer) in drafts.iter().zip(&meters).zip(&answers) {
+            if let (Some(meter), Some(Ok(receipt))) = (meter, answer) {
+                meter.accepted(receipt, draft.values.keys());
             }
         }
         answers
@@ -90,10 +106,16 @@ impl Service {
             .collect()
     }
 
-    fn credit(&self, draft: &OutcomeDraft) -> Result<Credit, ServiceError> {
-        let experiment = self.catalog.find(&draft.experiment_id)?;
-        outcome::credit(&experiment, draft)
-            .map_err(|refused| ServiceError::outcome(experiment.id().as_str(), refused))
+    fn credit(&self, draft: &OutcomeDraft) -> Result<Credited, ServiceError> {
+        self.catalog.with(&draft.experiment_id, |known| {
+            match outcome::credit(&known.experiment, draft) {
+                Ok(credit) => Ok((credit, Arc::clone(&known.meter))),
+                Err(refused) => {
+                    known.meter.refused();
+                    Err(ServiceError::outcome(known.experiment.id().as_str(), refused))
+                }
+            }
+        })
     }
 }
 

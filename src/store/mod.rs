@@ -95,6 +95,7 @@ pub(crate) mod codec;
 mod digest;
 pub mod embedded;
 mod maxima;
+mod metered;
 mod notes;
 pub mod redis;
 mod window;
@@ -112,6 +113,7 @@ use crate::domain::segment::Label;
 
 pub use self::audit::{AuditLimits, AuditPage, AuditQuery};
 pub use self::digest::Digest;
+pub use self::metered::{Metered, OperationReading};
 pub use self::notes::{Note, Notes};
 pub use self::window::Window;
 
@@ -145,6 +147,17 @@ pub struct Records {
     pub version: u64,
     /// In no particular order.
     pub experiments: Vec<Experiment>,
+}
+
+/// How busy a store is in this process: for people who watch it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Activity {
+    /// Batches of events written so far.
+    pub batches: u64,
+    /// Events in them.
+    pub batched_events: u64,
+    /// What waits for a batch now: events, or requests where the store counts those.
+    pub waiting: u64,
 }
 
 /// Why a store did not do what it was asked.
@@ -292,4 +305,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
     async fn sweep(&self) -> Result<(), StoreError>;
+
+    /// How busy it is. Answers at once.
+    fn activity(&self) -> Activity;
 }

@@ -4,17 +4,24 @@
 //! span names what was decided, never about whom: unit ids are not exported. Export never makes
 //! an RPC wait: a full queue drops spans and the log says so. This room knows no business type.
 
+mod code;
 mod logs;
+mod metrics;
+mod open_call;
 mod rpc_layer;
 mod rpc_span;
 mod traces;
 mod w3c;
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
+use self::metrics::Calls;
+
 pub use self::logs::LogFormat;
+pub use self::metrics::{CONTENT_TYPE, Family, Sample, Samples, text};
 pub use self::rpc_layer::{RpcSpanFuture, RpcSpanService, RpcSpans, SpannedBody};
 pub use self::rpc_span::{AssignmentFacts, RpcSpan};
 
@@ -96,6 +103,7 @@ pub fn start(options: &Options) -> Result<Telemetry, TelemetryError> {
 #[derive(Debug)]
 pub struct Telemetry {
     provider: Option<SdkTracerProvider>,
+    calls: Arc<OnceLock<Arc<Calls>>>,
 }
 
 impl Telemetry {
@@ -106,19 +114,28 @@ impl Telemetry {
     /// [`TelemetryError::SampleRatio`], [`TelemetryError::NoRuntime`],
     /// [`TelemetryError::Exporter`].
     pub fn new(options: &Options) -> Result<Self, TelemetryError> {
-        traces::provider(options).map(|provider| Self { provider })
+        traces::provider(options).map(|provider| Self { provider, calls: Arc::default() })
     }
 
     /// No export.
     #[must_use]
     pub fn off() -> Self {
-        Self { provider: None }
+        Self { provider: None, calls: Arc::default() }
     }
 
-    /// The layer that opens a span per RPC; without an endpoint it only passes calls on.
+    /// The layer that counts each RPC and opens a span for it; without an endpoint it only counts.
+    /// `methods` are those of the server, as `package.Service/Method`; all others go by one name.
+    /// One server has one set of them: the first call decides.
     #[must_use]
-    pub fn rpc_spans(&self) -> RpcSpans {
-        RpcSpans::new(self.tracer())
+    pub fn rpc_spans(&self, methods: impl IntoIterator<Item = String>) -> RpcSpans {
+        let calls = self.calls.get_or_init(|| Arc::new(Calls::new(methods)));
+        RpcSpans::new(Arc::clone(calls), self.tracer())
+    }
+
+    /// Tells what telemetry itself has counted, whenever it is called.
+    pub fn families(&self) -> impl Fn() -> Vec<Family> + Send + Sync + use<> {
+        let calls = Arc::clone(&self.calls);
+        move || calls.get().map(|calls| calls.family()).into_iter().collect()
     }
 
     fn tracer(&self) -> Option<SdkTracer> {

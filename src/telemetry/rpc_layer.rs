@@ -1,13 +1,14 @@
-//! The layer around every RPC of the server: opens its span in the caller's trace, hands it to
-//! the handler, and ends it when the status is known.
+//! The layer around every RPC of the server: counts it, opens its span in the caller's trace, hands
+//! that to the handler, and ends it when the status is known.
 //!
 //! The status of a gRPC call comes in the headers when it failed before its first message and
 //! in the trailers otherwise, so the body of the answer is watched to its end. That also makes
 //! the span of a stream as long as the stream.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::{Body, Frame, SizeHint};
@@ -19,21 +20,24 @@ use tonic::Code;
 use tonic::transport::server::TcpConnectInfo;
 use tower::{Layer, Service};
 
-use super::rpc_span::{OpenRpc, RpcSpan};
+use super::metrics::{Calls, OTHER};
+use super::open_call::OpenCall;
+use super::rpc_span::RpcSpan;
 use super::w3c;
 
 /// Calls of machines that ask every second and tell nobody anything.
 const SILENT: [&str; 2] = ["grpc.health.", "grpc.reflection."];
 
-/// Opens one span per RPC; see [`Telemetry::rpc_spans`](super::Telemetry::rpc_spans).
+/// Counts each RPC and opens a span for it; see [`Telemetry::rpc_spans`](super::Telemetry::rpc_spans).
 #[derive(Debug, Clone)]
 pub struct RpcSpans {
-    tracer: Option<SdkTracer>,
+    calls: Arc<Calls>,
+    tracer: Option<Arc<SdkTracer>>,
 }
 
 impl RpcSpans {
-    pub(super) fn new(tracer: Option<SdkTracer>) -> Self {
-        Self { tracer }
+    pub(super) fn new(calls: Arc<Calls>, tracer: Option<SdkTracer>) -> Self {
+        Self { calls, tracer: tracer.map(Arc::new) }
     }
 }
 
@@ -41,15 +45,15 @@ impl<S> Layer<S> for RpcSpans {
     type Service = RpcSpanService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        RpcSpanService { inner, tracer: self.tracer.clone() }
+        RpcSpanService { inner, spans: self.clone() }
     }
 }
 
-/// A service whose calls have spans.
+/// A service whose calls are counted and have spans.
 #[derive(Debug, Clone)]
 pub struct RpcSpanService<S> {
     inner: S,
-    tracer: Option<SdkTracer>,
+    spans: RpcSpans,
 }
 
 impl<S, In, Out> Service<Request<In>> for RpcSpanService<S>
@@ -65,44 +69,65 @@ where
     }
 
     fn call(&mut self, mut request: Request<In>) -> Self::Future {
-        let span = self.tracer.as_ref().and_then(|tracer| open(tracer, &request));
-        let rpc = match span {
-            Some(span) => {
-                let timeout = request.headers().get("grpc-timeout").and_then(timeout);
-                request.extensions_mut().insert(span.clone());
-                OpenRpc::new(span, timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
-            }
-            None => OpenRpc::default(),
+        let call = self.spans.open(&mut request);
+        RpcSpanFuture { inner: self.inner.call(request), call }
+    }
+}
+
+impl RpcSpans {
+    /// Begins to count the call and hands its span to the handler, if there is one.
+    fn open<In>(&self, request: &mut Request<In>) -> OpenCall {
+        let Some(method) = request.uri().path().strip_prefix('/') else {
+            return OpenCall::default();
         };
-        RpcSpanFuture { inner: self.inner.call(request), rpc }
+        if SILENT.iter().any(|prefix| method.starts_with(prefix)) {
+            return OpenCall::default();
+        }
+        let place = self.calls.place(method);
+        let tracer = self.tracer.as_ref();
+        let span =
+            tracer.and_then(|tracer| span(tracer, method, self.calls.is_known(place), request));
+        if let Some(span) = &span {
+            request.extensions_mut().insert(span.clone());
+        }
+        let timeout = request.headers().get("grpc-timeout").and_then(timeout);
+        OpenCall::new(Arc::clone(&self.calls), place, timeout, span)
     }
 }
 
 /// The span of a call; `None` when nobody will see it.
-fn open<In>(tracer: &SdkTracer, request: &Request<In>) -> Option<RpcSpan> {
-    let method = request.uri().path().strip_prefix('/')?;
-    if SILENT.iter().any(|prefix| method.starts_with(prefix)) {
-        return None;
-    }
+fn span<In>(
+    tracer: &SdkTracer,
+    method: &str,
+    known: bool,
+    request: &Request<In>,
+) -> Option<RpcSpan> {
     let parent = match w3c::remote_parent(request.headers()) {
+        // What the sampler would say, without the price of asking it.
+        Some(parent) if !parent.is_sampled() => return None,
         Some(parent) => opentelemetry::Context::new().with_remote_span_context(parent),
         None => opentelemetry::Context::new(),
     };
-    let builder = SpanBuilder::from_name(method.to_owned()).with_kind(SpanKind::Server);
+    // The conventions name a method that there is not by the system alone.
+    let name = if known { method } else { "grpc" };
+    let builder = SpanBuilder::from_name(name.to_owned()).with_kind(SpanKind::Server);
     let mut span = tracer.build_with_context(builder, &parent);
     if !span.is_recording() {
         return None;
     }
-    span.set_attributes(call_attributes(method, request));
+    span.set_attributes(call_attributes(method, known, request));
     Some(RpcSpan::recording(span))
 }
 
-fn call_attributes<In>(method: &str, request: &Request<In>) -> Vec<KeyValue> {
+fn call_attributes<In>(method: &str, known: bool, request: &Request<In>) -> Vec<KeyValue> {
     let mut attributes = vec![
         KeyValue::new("rpc.system.name", "grpc"),
-        KeyValue::new("rpc.method", method.to_owned()),
+        KeyValue::new("rpc.method", if known { method.to_owned() } else { OTHER.to_owned() }),
         KeyValue::new("openinference.span.kind", "CHAIN"),
     ];
+    if !known {
+        attributes.push(KeyValue::new("rpc.method_original", method.to_owned()));
+    }
     if let Some(authority) = request.uri().authority() {
         attributes.push(KeyValue::new("server.address", authority.host().to_owned()));
         let port = authority.port_u16().map(|port| KeyValue::new("server.port", i64::from(port)));
@@ -122,7 +147,7 @@ pin_project! {
     pub struct RpcSpanFuture<F> {
         #[pin]
         inner: F,
-        rpc: OpenRpc,
+        call: OpenCall,
     }
 }
 
@@ -137,15 +162,15 @@ where
         let response = match ready!(this.inner.poll(cx)) {
             Ok(response) => response,
             Err(error) => {
-                this.rpc.end(Code::Unknown);
+                this.call.end(Code::Unknown);
                 return Poll::Ready(Err(error));
             }
         };
         if let Some(code) = status_in(response.headers()) {
-            this.rpc.end(code);
+            this.call.end(code);
         }
-        let rpc = std::mem::take(this.rpc);
-        Poll::Ready(Ok(response.map(|inner| SpannedBody { inner, rpc })))
+        let call = std::mem::take(this.call);
+        Poll::Ready(Ok(response.map(|inner| SpannedBody { inner, call })))
     }
 }
 
@@ -174,7 +199,7 @@ pin_project! {
     pub struct SpannedBody<B> {
         #[pin]
         inner: B,
-        rpc: OpenRpc,
+        call: OpenCall,
     }
 }
 
@@ -191,11 +216,11 @@ impl<B: Body> Body for SpannedBody<B> {
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(code) = frame.trailers_ref().and_then(status_in) {
-                    this.rpc.end(code);
+                    this.call.end(code);
                 }
             }
             // An answer without a status is UNKNOWN to every gRPC client.
-            Some(Err(_)) | None => this.rpc.end(Code::Unknown),
+            Some(Err(_)) | None => this.call.end(Code::Unknown),
         }
         Poll::Ready(frame)
     }

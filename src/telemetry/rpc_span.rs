@@ -4,12 +4,13 @@
 //! No `session.id`, no `gen_ai.*`: trace stores would take the caller's trace for ours.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use opentelemetry::trace::{Span as _, Status};
 use opentelemetry::{Array, KeyValue, StringValue, Value};
 use opentelemetry_sdk::trace::Span;
 use tonic::Code;
+
+use super::code::{code_name, is_server_error};
 
 /// `rpc.response.status_code` of 1.44; renamed to `rpc.status_code` in drafts of 1.45.
 const STATUS_CODE: &str = "rpc.response.status_code";
@@ -95,7 +96,7 @@ impl RpcSpan {
 
     /// Ends the span. Only a failure of the server is an error: trace stores count errors up to
     /// the root, and a caller's mistake must not turn the caller's trace red.
-    fn end(&self, code: Code) {
+    pub(super) fn end(&self, code: Code) {
         self.with(|span| {
             let name = code_name(code);
             span.set_attribute(KeyValue::new(STATUS_CODE, name));
@@ -138,90 +139,4 @@ fn json_attributes(side: &'static str, json: &serde_json::Value) -> [KeyValue; 2
         KeyValue::new(format!("{side}.value"), json.to_string()),
         KeyValue::new(format!("{side}.mime_type"), "application/json"),
     ]
-}
-
-/// An RPC whose span has to end. Whoever holds it knows the status last; dropped without one,
-/// the call was cut off.
-#[derive(Debug, Default)]
-pub(super) struct OpenRpc {
-    span: Option<RpcSpan>,
-    deadline: Option<Instant>,
-}
-
-impl OpenRpc {
-    pub(super) fn new(span: RpcSpan, deadline: Option<Instant>) -> Self {
-        Self { span: Some(span), deadline }
-    }
-
-    /// Ends the span, once.
-    pub(super) fn end(&mut self, code: Code) {
-        if let Some(span) = self.span.take() {
-            span.end(code);
-        }
-    }
-
-    /// What cuts a call off: a panic in the handler, the deadline of the call, which the
-    /// transport keeps outside of this layer, or else a client that went away.
-    fn cut_off_by(&self) -> Code {
-        if std::thread::panicking() {
-            Code::Internal
-        } else if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-            Code::DeadlineExceeded
-        } else {
-            Code::Cancelled
-        }
-    }
-}
-
-impl Drop for OpenRpc {
-    fn drop(&mut self) {
-        if self.span.is_some() {
-            self.end(self.cut_off_by());
-        }
-    }
-}
-
-/// The codes that OpenTelemetry counts as errors of a gRPC server.
-fn is_server_error(code: Code) -> bool {
-    match code {
-        Code::Unknown
-        | Code::DeadlineExceeded
-        | Code::Unimplemented
-        | Code::Internal
-        | Code::Unavailable
-        | Code::DataLoss => true,
-        Code::Ok
-        | Code::Cancelled
-        | Code::InvalidArgument
-        | Code::NotFound
-        | Code::AlreadyExists
-        | Code::PermissionDenied
-        | Code::ResourceExhausted
-        | Code::FailedPrecondition
-        | Code::Aborted
-        | Code::OutOfRange
-        | Code::Unauthenticated => false,
-    }
-}
-
-fn code_name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
-    }
 }

@@ -1,8 +1,12 @@
 //! Liveness and readiness over a socket.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tiebreak::http::{Readiness, Ready, router};
+use tiebreak::http::{Metrics, Readiness, Ready, router};
+use tiebreak::service::{self, Service};
+use tiebreak::store::Metered;
+use tiebreak::store::embedded::{self, EmbeddedStore};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -15,15 +19,25 @@ pub(crate) async fn get(address: std::net::SocketAddr, path: &str) -> String {
     answer
 }
 
+/// Of a server that has served nobody.
+fn no_metrics() -> Metrics {
+    let store = EmbeddedStore::in_memory(embedded::Options::default()).unwrap();
+    let store = Arc::new(Metered::new(Arc::new(store)));
+    let counted = Arc::clone(&store);
+    let (service, _) = Service::new(counted, service::Options::default());
+    Metrics::new(Arc::new(service), store, Vec::new)
+}
+
 #[tokio::test]
 async fn readiness_tells_the_truth_and_liveness_does_not_care() {
     let readiness = Readiness::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let serving =
-        tokio::task::JoinSet::from_iter([
-            axum::serve(listener, router(readiness.clone())).into_future()
-        ]);
+    let serving = tokio::task::JoinSet::from_iter([axum::serve(
+        listener,
+        router(readiness.clone(), no_metrics()),
+    )
+    .into_future()]);
 
     let answer = get(address, "/readyz").await;
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
@@ -36,7 +50,7 @@ async fn readiness_tells_the_truth_and_liveness_does_not_care() {
     let answer = get(address, "/readyz").await;
     assert!(answer.ends_with("not ready: the store is unavailable\n"), "{answer}");
     assert!(get(address, "/livez").await.starts_with("HTTP/1.1 200 "));
-    assert!(get(address, "/metrics").await.starts_with("HTTP/1.1 404 "));
+    assert!(get(address, "/metric").await.starts_with("HTTP/1.1 404 "));
     drop(serving);
 }
 

@@ -20,6 +20,7 @@ mod golden_bucket;
 mod golden_stats;
 mod health;
 mod http;
+mod metrics;
 mod outcomes;
 mod program;
 mod replay;

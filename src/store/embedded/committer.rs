@@ -5,6 +5,7 @@
 //! so the price of an fsync is shared by as many callers as there are, and nobody waits for a
 //! timer.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -83,6 +84,14 @@ impl Request {
 #[error("refusing writes until a restart, because an earlier write failed: {0}")]
 struct Broken(String);
 
+/// What the committer has done and what waits for it, for whoever watches the store.
+#[derive(Debug, Default)]
+pub(super) struct Traffic {
+    pub(super) batches: AtomicU64,
+    pub(super) events: AtomicU64,
+    pub(super) waiting: AtomicU64,
+}
+
 /// Owns the journal; the only one to write to the state.
 #[derive(Debug)]
 pub(super) struct Committer<J> {
@@ -90,6 +99,7 @@ pub(super) struct Committer<J> {
     journal: J,
     windows: Windows,
     audit: AuditLimits,
+    traffic: Arc<Traffic>,
     broken: Option<Broken>,
 }
 
@@ -107,14 +117,23 @@ impl<J: Journal> Committer<J> {
         windows: Windows,
         audit: AuditLimits,
     ) -> Self {
-        Self { state, journal, windows, audit, broken: None }
+        Self { state, journal, windows, audit, traffic: Arc::default(), broken: None }
+    }
+
+    /// Goes on while the committer works.
+    pub(super) fn traffic(&self) -> Arc<Traffic> {
+        Arc::clone(&self.traffic)
     }
 
     /// Works until the queue is closed and empty.
     pub(super) fn run(mut self, queue: &Receiver<Request>) {
+        let traffic = self.traffic();
         while let Ok(first) = queue.recv() {
             let waiting = queue.try_iter().take(GROUP_REQUESTS - 1);
-            self.serve(std::iter::once(first).chain(waiting));
+            let group = std::iter::once(first).chain(waiting);
+            self.serve(group.inspect(|_| {
+                traffic.waiting.fetch_sub(1, Ordering::Relaxed);
+            }));
         }
     }
 
@@ -179,6 +198,12 @@ impl<J: Journal> Committer<J> {
     /// duplicates of, or what their maxima do not exceed, may be in this very group.
     fn commit(&mut self, group: Group) {
         let Group { change, applied, raised } = group;
+        if !applied.is_empty() {
+            let events = applied.iter().map(|(_, applied)| applied.len()).sum::<usize>();
+            let events = u64::try_from(events).unwrap_or(u64::MAX);
+            self.traffic.batches.fetch_add(1, Ordering::Relaxed);
+            self.traffic.events.fetch_add(events, Ordering::Relaxed);
+        }
         let written = if change.is_empty() { Ok(()) } else { self.write(change) };
         for (answer, applied) in applied {
             reply(answer, written.clone().map(|()| applied).map_err(StoreError::unavailable));

@@ -24,6 +24,7 @@ mod state;
 use std::fmt;
 use std::ops::Bound;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::JoinHandle;
@@ -38,13 +39,13 @@ use crate::domain::experiment::{Experiment, Revision};
 use crate::domain::id::ExperimentId;
 use crate::domain::segment;
 use crate::store::{
-    Applied, AuditLimits, AuditPage, AuditQuery, Note, Notes, Records, Rows, Store, StoreError,
-    maxima,
+    Activity, Applied, AuditLimits, AuditPage, AuditQuery, Note, Notes, Records, Rows, Store,
+    StoreError, maxima,
 };
 
 pub use clock::Clock;
 use clock::Windows;
-use committer::{Answer, Committer, Removal, Request};
+use committer::{Answer, Committer, Removal, Request, Traffic};
 use disk::Disk;
 use journal::{Journal, Nowhere};
 use state::State;
@@ -87,6 +88,7 @@ pub struct EmbeddedStore {
     place: String,
     state: Arc<RwLock<State>>,
     queue: Option<SyncSender<Request>>,
+    traffic: Arc<Traffic>,
     committer: Option<JoinHandle<()>>,
 }
 
@@ -126,11 +128,12 @@ impl EmbeddedStore {
         let state = Arc::new(RwLock::new(state));
         let (queue, requests) = sync_channel(QUEUE);
         let committer = Committer::new(Arc::clone(&state), journal, windows, audit);
+        let traffic = committer.traffic();
         let committer = std::thread::Builder::new()
             .name("tiebreak-store".to_owned())
             .spawn(move || committer.run(&requests))
             .map_err(StoreError::unavailable)?;
-        Ok(Self { place, state, queue: Some(queue), committer: Some(committer) })
+        Ok(Self { place, state, queue: Some(queue), traffic, committer: Some(committer) })
     }
 
     async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, StoreError> {
@@ -138,9 +141,13 @@ impl EmbeddedStore {
         let Some(queue) = &self.queue else {
             return Err(StoreError::unavailable(Stopped));
         };
-        queue.try_send(request(answer)).map_err(|error| match error {
-            TrySendError::Full(_) => StoreError::Overloaded,
-            TrySendError::Disconnected(_) => StoreError::unavailable(Stopped),
+        self.traffic.waiting.fetch_add(1, Ordering::Relaxed);
+        queue.try_send(request(answer)).map_err(|error| {
+            self.traffic.waiting.fetch_sub(1, Ordering::Relaxed);
+            match error {
+                TrySendError::Full(_) => StoreError::Overloaded,
+                TrySendError::Disconnected(_) => StoreError::unavailable(Stopped),
+            }
         })?;
         answered.await.unwrap_or_else(|_| Err(StoreError::unavailable(Stopped)))
     }
@@ -251,5 +258,13 @@ impl Store for EmbeddedStore {
 
     async fn sweep(&self) -> Result<(), StoreError> {
         self.ask(|answer| Request::Sweep { answer }).await
+    }
+
+    fn activity(&self) -> Activity {
+        Activity {
+            batches: self.traffic.batches.load(Ordering::Relaxed),
+            batched_events: self.traffic.events.load(Ordering::Relaxed),
+            waiting: self.traffic.waiting.load(Ordering::Relaxed),
+        }
     }
 }

@@ -23,7 +23,7 @@ use crate::domain::counter::{Event, ShardKey};
 use crate::store::redis::batch::Batch;
 use crate::store::redis::keys::{Prefix, ShardKeys};
 use crate::store::redis::link::Link;
-use crate::store::{Applied, StoreError};
+use crate::store::{Activity, Applied, StoreError};
 
 /// What one request comes to.
 pub(super) type Answer = Result<Vec<Applied>, StoreError>;
@@ -45,6 +45,7 @@ pub(super) struct Delivery {
     /// No other writer ever has this name: 128 random bits.
     writer: String,
     number: AtomicU64,
+    events: AtomicU64,
 }
 
 impl Delivery {
@@ -61,8 +62,17 @@ impl Delivery {
     ) -> Result<Self, StoreError> {
         let random = || SysRng.try_next_u64().map_err(StoreError::unavailable);
         let writer = format!("{:016x}{:016x}", random()?, random()?);
-        let number = AtomicU64::new(1);
-        Ok(Self { link, prefix, window_milliseconds, patience, writer, number })
+        let (number, events) = (AtomicU64::new(1), AtomicU64::new(0));
+        Ok(Self { link, prefix, window_milliseconds, patience, writer, number, events })
+    }
+
+    /// What was sent so far; who waits is not known here.
+    pub(super) fn activity(&self) -> Activity {
+        Activity {
+            batches: self.number.load(Ordering::Relaxed) - 1,
+            batched_events: self.events.load(Ordering::Relaxed),
+            waiting: 0,
+        }
     }
 
     /// Applies the requests of one shard in order, with one call. Requests know nothing of each
@@ -90,6 +100,7 @@ impl Delivery {
     async fn send<'a>(&self, keys: &ShardKeys, events: impl Iterator<Item = &'a Event>) -> Answer {
         let batch = Batch::new(events);
         let number = self.number.fetch_add(1, Ordering::Relaxed);
+        self.events.fetch_add(u64::try_from(batch.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
         let give_up = Instant::now() + self.patience;
         let mut pause = FIRST_PAUSE;
         let mut may_have_arrived = false;

@@ -32,7 +32,7 @@ use tokio::sync::oneshot;
 use crate::domain::counter::{Event, ShardKey};
 use crate::store::redis::baton::{Baton, Flight, Word};
 use crate::store::redis::delivery::{Answer, Delivery};
-use crate::store::{BATCH_EVENTS, StoreError};
+use crate::store::{Activity, BATCH_EVENTS, StoreError};
 
 /// How much may wait. More than that and Redis is behind for good: better to say so at once than
 /// to let everybody wait for an answer that comes after their deadline.
@@ -118,6 +118,11 @@ struct Leaderless;
 impl Lines {
     pub(super) fn new(delivery: Arc<Delivery>, limits: QueueLimits) -> Arc<Self> {
         Arc::new(Self { delivery, limits, state: Mutex::default() })
+    }
+
+    pub(super) fn activity(&self) -> Activity {
+        let waiting = u64::try_from(self.state().waiting.events).unwrap_or(u64::MAX);
+        Activity { waiting, ..self.delivery.activity() }
     }
 
     /// Applies events of one shard, at most [`BATCH_EVENTS`] of them, together with whatever else

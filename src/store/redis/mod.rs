@@ -35,8 +35,8 @@ use crate::domain::experiment::{Experiment, Revision};
 use crate::domain::id::ExperimentId;
 use crate::domain::segment;
 use crate::store::{
-    Applied, AuditLimits, AuditPage, AuditQuery, BATCH_EVENTS, Note, Notes, Records, Rows, Store,
-    StoreError, maxima, window,
+    Activity, Applied, AuditLimits, AuditPage, AuditQuery, BATCH_EVENTS, Note, Notes, Records,
+    Rows, Store, StoreError, maxima, window,
 };
 use delivery::Delivery;
 use keys::{CatalogKeys, ShardKeys};
@@ -279,5 +279,9 @@ impl Store for RedisStore {
     async fn sweep(&self) -> Result<(), StoreError> {
         while self.link.sweep(&self.catalog, &self.options.audit).await? > 0 {}
         Ok(())
+    }
+
+    fn activity(&self) -> Activity {
+        self.lines.activity()
     }
 }

@@ -36,7 +36,7 @@ fn options(endpoint: &str) -> Options {
 async fn spans_of(sample_ratio: f64, calls: impl AsyncFnOnce(&Probe)) -> (Collector, Vec<Span>) {
     let mut collector = Collector::start().await;
     let telemetry = Telemetry::new(&Options { sample_ratio, ..options(&collector.url) }).unwrap();
-    let probe = Probe::start(telemetry.rpc_spans()).await;
+    let probe = Probe::start(telemetry.rpc_spans(probe::methods())).await;
     calls(&probe).await;
     probe.stop().await;
     tokio::task::spawn_blocking(move || telemetry.shutdown(SHUTDOWN)).await.unwrap().unwrap();
@@ -188,7 +188,8 @@ async fn a_call_cut_off_at_its_deadline_is_an_error_of_the_server() {
             std::future::pending::<Result<Response<String>, Infallible>>().await
         });
         let request = Request::post("/probe.Probe/Hang").header("grpc-timeout", timeout);
-        let call = telemetry.rpc_spans().layer(pending).call(request.body(()).unwrap());
+        let call =
+            telemetry.rpc_spans(probe::methods()).layer(pending).call(request.body(()).unwrap());
         tokio::time::timeout(Duration::from_millis(wait), call).await.unwrap_err();
     }
     tokio::task::spawn_blocking(move || telemetry.shutdown(SHUTDOWN)).await.unwrap().unwrap();
@@ -206,7 +207,7 @@ async fn a_dead_or_silent_collector_delays_neither_calls_nor_shutdown() {
     let silent_url = format!("http://{}", silent.local_addr().unwrap());
     for endpoint in ["http://127.0.0.1:1", &silent_url] {
         let telemetry = Telemetry::new(&options(endpoint)).unwrap();
-        let probe = Probe::start(telemetry.rpc_spans()).await;
+        let probe = Probe::start(telemetry.rpc_spans(probe::methods())).await;
         let begin = Instant::now();
         for _ in 0..100 {
             probe.call(Code::Ok, &[]).await;
@@ -230,7 +231,7 @@ async fn bad_options_are_refused_and_none_export_nothing() {
     let endpoint = options("not a url");
     assert!(matches!(Telemetry::new(&endpoint), Err(TelemetryError::Exporter { .. })));
     let telemetry = Telemetry::new(&Options::default()).unwrap();
-    let probe = Probe::start(telemetry.rpc_spans()).await;
+    let probe = Probe::start(telemetry.rpc_spans(probe::methods())).await;
     probe.call(Code::Ok, &[]).await;
     probe.stop().await;
     telemetry.shutdown(Duration::ZERO).unwrap();

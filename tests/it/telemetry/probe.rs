@@ -74,6 +74,12 @@ impl UnaryService<()> for Handler {
     }
 }
 
+/// What the server calls its own.
+pub(crate) fn methods() -> Vec<String> {
+    let answers = (0..=16).map(|code| format!("probe.Probe/Answer{code}"));
+    answers.chain(["probe.Probe/Hang".to_owned()]).collect()
+}
+
 /// A running server and a connection to it.
 pub(crate) struct Probe {
     channel: Channel,

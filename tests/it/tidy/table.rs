@@ -47,6 +47,7 @@ const EVERY_ROOM: &[Import] = &[
     all("config"),
     all("domain"),
     all("http"),
+    all("meter"),
     all("rpc"),
     all("server"),
     all("service"),
@@ -68,9 +69,11 @@ pub(crate) const ROOMS: &[Room] = &[
             "thiserror",
         ]),
     },
+    // Counters without names: the one way for rooms that know no exporter to be measured.
+    Room { name: "meter", rooms: &[], crates: Crates::Only(&[]) },
     Room {
         name: "store",
-        rooms: &[all("domain"), all("stats")],
+        rooms: &[all("domain"), all("meter"), all("stats")],
         crates: Crates::Only(&[
             "async_trait",
             "fjall",    // The embedded engine; confined below.
@@ -103,6 +106,7 @@ pub(crate) const ROOMS: &[Room] = &[
                 ],
             ),
             all("domain"),
+            all("meter"),
             all("stats"),
         ],
         crates: Crates::Only(&[
@@ -138,7 +142,14 @@ pub(crate) const ROOMS: &[Room] = &[
     },
     Room {
         name: "http",
-        rooms: &[all("service"), all("domain"), all("stats"), all("telemetry")],
+        rooms: &[
+            // What the store counts about itself, for /metrics.
+            only("store", &["Activity", "Metered", "OperationReading", "Store"]),
+            all("service"),
+            all("domain"),
+            all("stats"),
+            all("telemetry"),
+        ],
         crates: Crates::Only(&[
             "axum", "tokio", // watch: readiness.
             "tracing",
@@ -178,7 +189,7 @@ pub(crate) const ROOMS: &[Room] = &[
     },
     Room {
         name: "telemetry",
-        rooms: &[],
+        rooms: &[all("meter")],
         crates: Crates::Only(&[
             "http",
             "http_body",
@@ -186,6 +197,7 @@ pub(crate) const ROOMS: &[Room] = &[
             "opentelemetry_otlp",
             "opentelemetry_sdk",
             "pin_project_lite",
+            "prometheus_client",
             "serde_json", // Attributes that are JSON.
             "thiserror",
             "tokio", // The runtime that the exporter lives on.
