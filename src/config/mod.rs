@@ -18,8 +18,8 @@ use clap::{Args, ValueEnum};
 pub use self::file::{ConfigError, with_file};
 use crate::domain::experiment::ShardCount;
 use crate::service;
-use crate::store::AuditLimits;
 use crate::store::redis::{InvalidPrefix, Prefix};
+use crate::store::{AuditLimits, Level};
 use crate::telemetry::{self, LogFormat};
 
 /// What `tiebreak serve` can be told.
@@ -66,6 +66,10 @@ pub struct ServeArgs {
     #[arg(long, env = "TIEBREAK_AUDIT_AGE", default_value = "400d", value_name = "TIME",
         value_parser = humantime::parse_duration)]
     audit_age: Duration,
+    /// What an acknowledged outcome must survive: the server refuses to start on a store that
+    /// promises less.
+    #[arg(long, env = "TIEBREAK_REQUIRE_DURABILITY", default_value = "none", value_name = "LEVEL")]
+    require_durability: RequiredLevel,
     /// Into how many shards the counters of a new experiment are spread: a power of two up to 64.
     #[arg(long, env = "TIEBREAK_SHARDS", default_value = "1", value_name = "N", value_parser = shards)]
     shards: ShardCount,
@@ -107,6 +111,16 @@ enum LogStyle {
     Human,
     /// One JSON object a line.
     Json,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum RequiredLevel {
+    /// Nothing: any store will do.
+    None,
+    /// The death of the server; Redis under any settings will do.
+    Process,
+    /// The death of any process and a power cut: embedded:DIR, or Redis with `appendfsync always`.
+    Fsync,
 }
 
 fn prefix(text: &str) -> Result<Prefix, InvalidPrefix> {
@@ -200,6 +214,8 @@ pub struct Settings {
     pub dedup_window: Duration,
     /// How much of the audit log is kept.
     pub audit: AuditLimits,
+    /// What an acknowledged outcome must survive.
+    pub require_durability: Level,
     /// Of the use cases.
     pub service: service::Options,
     /// Of logs and traces.
@@ -221,6 +237,7 @@ impl Settings {
             redis_prefix: Prefix::default(),
             dedup_window: Duration::from_secs(7 * 24 * 3_600),
             audit: AuditLimits::default(),
+            require_durability: Level::None,
             service: service::Options { look_interval: None, ..service::Options::default() },
             telemetry: telemetry::Options::default(),
             drain_deadline: Duration::from_secs(10),
@@ -240,6 +257,11 @@ impl From<ServeArgs> for Settings {
                 events: args.audit_events,
                 age: args.audit_age,
                 ..AuditLimits::default()
+            },
+            require_durability: match args.require_durability {
+                RequiredLevel::None => Level::None,
+                RequiredLevel::Process => Level::Process,
+                RequiredLevel::Fsync => Level::Fsync,
             },
             service: service::Options { shards: args.shards, ..service::Options::default() },
             telemetry: telemetry::Options {

@@ -22,7 +22,7 @@ use crate::config::Settings;
 use crate::http::{self, Metrics, Readiness, Ready};
 use crate::rpc;
 use crate::service::{ExposureRecorder, Service, ServiceError};
-use crate::store::{Metered, StoreError};
+use crate::store::{Durability, Level, Metered, StoreError};
 use crate::telemetry::{Telemetry, TelemetryError};
 
 pub use self::program::{Failure, client, program};
@@ -46,6 +46,21 @@ pub enum ServerError {
         /// Why.
         source: StoreError,
     },
+    /// The store promises less than is required.
+    #[error(
+        "the store promises less than --require-durability {required}: {}; {}, or require less",
+        .durability.meaning,
+        .durability.remedy
+    )]
+    NotDurable {
+        /// What is required.
+        required: Level,
+        /// What it promises.
+        durability: Arc<Durability>,
+    },
+    /// The store does not tell what it promises.
+    #[error("cannot find out what the store promises")]
+    UnknownDurability(#[source] ServiceError),
     /// The experiments cannot be read.
     #[error("cannot read the experiments from the store")]
     Catalog(#[source] ServiceError),
@@ -125,6 +140,7 @@ async fn run(
     let service = Arc::new(service);
     let metrics = Metrics::new(Arc::clone(&service), store, telemetry.families());
     service.refresh().await.map_err(ServerError::Catalog)?;
+    require(&service, settings.require_durability).await?;
     let (grpc_address, http_address) = listeners.addresses()?;
     let readiness = Announcement::new();
     let (stop, stopping) = watch::channel(false);
@@ -134,7 +150,8 @@ async fn run(
     tasks.serve_http(listeners.http, &readiness.http, metrics, &stopping);
     tasks.follow_catalog(Arc::clone(&service), &stopping);
     tasks.sweep(Arc::clone(&service), &stopping);
-    tasks.observe(service, &stopping);
+    tasks.observe(Arc::clone(&service), &stopping);
+    tasks.follow_durability(service, settings.require_durability, &stopping);
     tasks.record_exposures(recorder);
     readiness.announce(Ready::Yes);
     if !(grpc_address.ip().is_loopback() && http_address.ip().is_loopback()) {
@@ -157,6 +174,27 @@ async fn run(
     match tokio::time::timeout(deadline, tasks.all()).await {
         Ok(ended) => ended,
         Err(_) => Err(ServerError::DrainDeadline(deadline)),
+    }
+}
+
+/// Refuses a store that promises too little, and says what the promise is.
+async fn require(service: &Service, required: Level) -> Result<(), ServerError> {
+    let durability = service.refresh_durability().await.map_err(ServerError::UnknownDurability)?;
+    if durability.level < required {
+        return Err(ServerError::NotDurable { required, durability });
+    }
+    tell(&durability, required);
+    Ok(())
+}
+
+fn tell(durability: &Durability, required: Level) {
+    let Durability { level, meaning, .. } = durability;
+    if *level < required {
+        tracing::error!(durability = %level, %required, "less than is required: {meaning}");
+    } else if *level < Level::Fsync {
+        tracing::warn!(durability = %level, "{meaning}");
+    } else {
+        tracing::info!(durability = %level, "{meaning}");
     }
 }
 
@@ -276,6 +314,23 @@ impl Tasks {
             });
             tokio::select! {
                 () = observe => {}
+                () = stop => {}
+            }
+            Ok(())
+        });
+    }
+
+    fn follow_durability(
+        &mut self,
+        service: Arc<Service>,
+        required: Level,
+        stopping: &watch::Receiver<bool>,
+    ) {
+        let stop = stopped(stopping.clone());
+        self.0.spawn(async move {
+            let follow = service.follow_durability(|durability| tell(durability, required));
+            tokio::select! {
+                () = follow => {}
                 () = stop => {}
             }
             Ok(())

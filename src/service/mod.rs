@@ -4,6 +4,7 @@ mod admin;
 mod assign;
 mod audit;
 mod catalog;
+mod durability;
 mod error;
 mod exposures;
 mod history;
@@ -19,7 +20,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::experiment::{ShardCount, Timestamp};
-use crate::store::Store;
+use crate::store::{Durability, Store};
+use arc_swap::ArcSwapOption;
 use tokio::sync::Semaphore;
 
 pub use self::admin::{EtagCheck, Saved, Update};
@@ -79,6 +81,7 @@ pub struct Service {
     analyses: Semaphore,
     looks: looks::Looks,
     recorded: history::Recorded,
+    durability: ArcSwapOption<Durability>,
     options: Options,
 }
 
@@ -95,6 +98,7 @@ impl Service {
             analyses: Semaphore::new(CONCURRENT_ANALYSES),
             looks: looks::Looks::default(),
             recorded: history::Recorded::default(),
+            durability: ArcSwapOption::empty(),
             options,
         };
         (service, recorder)

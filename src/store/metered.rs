@@ -12,7 +12,8 @@ use crate::domain::experiment::{Experiment, Revision};
 use crate::domain::id::ExperimentId;
 use crate::meter::{Counts, Durations, Histogram};
 use crate::store::{
-    Activity, Applied, AuditPage, AuditQuery, Note, Notes, Records, Rows, Store, StoreError,
+    Activity, Applied, AuditPage, AuditQuery, Durability, Note, Notes, Records, Rows, Store,
+    StoreError,
 };
 
 /// The methods of [`Store`] that ask it something.
@@ -31,10 +32,11 @@ enum Operation {
     Remove,
     Audit,
     Sweep,
+    Durability,
 }
 
 /// With their names.
-const OPERATIONS: [(Operation, &str); 13] = [
+const OPERATIONS: [(Operation, &str); 14] = [
     (Operation::Apply, "apply"),
     (Operation::Raise, "raise"),
     (Operation::Rows, "rows"),
@@ -48,6 +50,7 @@ const OPERATIONS: [(Operation, &str); 13] = [
     (Operation::Remove, "remove"),
     (Operation::Audit, "audit"),
     (Operation::Sweep, "sweep"),
+    (Operation::Durability, "durability"),
 ];
 
 /// The kinds of [`StoreError`].
@@ -195,6 +198,10 @@ impl Store for Metered {
 
     async fn sweep(&self) -> Result<(), StoreError> {
         self.count(Operation::Sweep, self.inner.sweep()).await
+    }
+
+    async fn durability(&self) -> Result<Durability, StoreError> {
+        self.count(Operation::Durability, self.inner.durability()).await
     }
 
     fn activity(&self) -> Activity {

@@ -29,7 +29,7 @@
 //!   adds may depend on what its unit is, though only the store knows it. A unit that came without
 //!   a label has [`Label::NONE`]; an event without one takes every unit as it is.
 //! - *Durable*: when it returns, the events are in the store under its configured durability. For
-//!   the embedded store that is fsync; for Redis its `appendfsync`.
+//!   the embedded store that is fsync; for Redis its `appendfsync`. [`Store::durability`] tells.
 //! - *Together*: calls for the same shard that wait at the same time share one write. They know
 //!   nothing of each other: each is refused or applied by itself.
 //! - *Bounded*: so much may wait; what comes on top is refused at once, whole, with
@@ -93,6 +93,7 @@
 mod audit;
 pub(crate) mod codec;
 mod digest;
+mod durability;
 pub mod embedded;
 mod maxima;
 mod metered;
@@ -113,6 +114,7 @@ use crate::domain::segment::Label;
 
 pub use self::audit::{AuditLimits, AuditPage, AuditQuery};
 pub use self::digest::Digest;
+pub use self::durability::{Durability, Level};
 pub use self::metered::{Metered, OperationReading};
 pub use self::notes::{Note, Notes};
 pub use self::window::Window;
@@ -305,6 +307,13 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
     async fn sweep(&self) -> Result<(), StoreError>;
+
+    /// What an acknowledgement is worth now. Asks the store: it may have changed since the last
+    /// time, by a failover or a changed setting.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn durability(&self) -> Result<Durability, StoreError>;
 
     /// How busy it is. Answers at once.
     fn activity(&self) -> Activity;

@@ -15,6 +15,7 @@ mod command_line;
 mod crash;
 mod decisions;
 mod demo;
+mod durability;
 mod errors;
 mod golden_bucket;
 mod golden_stats;

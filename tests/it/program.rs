@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -64,6 +65,7 @@ pub(crate) struct Server {
     process: Child,
     /// What it said when it was ready: the addresses and the store.
     pub(crate) announced: serde_json::Value,
+    said: Mutex<Receiver<serde_json::Value>>,
     /// Ends with the process.
     log: Option<JoinHandle<String>>,
 }
@@ -80,12 +82,18 @@ impl Server {
     pub(crate) fn start_as(command: &mut Command) -> Self {
         command.args(["--log-format", "json"]).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut process = command.spawn().unwrap();
-        let (announced, log) = follow(&mut process);
-        let Ok(announced) = announced.recv_timeout(PATIENCE) else {
+        let (said, log) = follow(&mut process);
+        let Some(announced) = hear(&said, |event| event["message"] == "serving") else {
             process.kill().unwrap();
             panic!("the server does not serve:\n{}", log.join().unwrap())
         };
-        Self { process, announced, log: Some(log) }
+        Self { process, announced, said: Mutex::new(said), log: Some(log) }
+    }
+
+    /// The next line of its log, after those looked at before, that is as wanted.
+    pub(crate) fn says(&self, wanted: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+        let said = self.said.lock().unwrap();
+        hear(&said, wanted).expect("the server says nothing like it")
     }
 
     /// Where its gRPC is, as clients are told.
@@ -130,23 +138,33 @@ impl Drop for Server {
     }
 }
 
-/// Reads the log to its end, so that the process never waits for a reader, and sends the line that
-/// says where it serves.
+/// The next line that is as wanted; `None` when the log ends or nothing comes any more.
+fn hear(
+    said: &Receiver<serde_json::Value>,
+    wanted: impl Fn(&serde_json::Value) -> bool,
+) -> Option<serde_json::Value> {
+    loop {
+        match said.recv_timeout(PATIENCE) {
+            Ok(event) if wanted(&event) => return Some(event),
+            Ok(_) => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+/// Reads the log to its end, so that the process never waits for a reader, and sends every line.
 fn follow(process: &mut Child) -> (Receiver<serde_json::Value>, JoinHandle<String>) {
-    let (sender, announced) = channel();
+    let (sender, said) = channel();
     let lines = BufReader::new(process.stderr.take().unwrap()).lines();
     let log = std::thread::spawn(move || {
         let mut log = String::new();
         for line in lines.map_while(Result::ok) {
-            let event: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
-            if event["message"] == "serving" {
-                // Nobody waits for it when the test has failed meanwhile.
-                let _ = sender.send(event);
-            }
+            // Nobody waits for it when the test has failed meanwhile.
+            let _ = sender.send(serde_json::from_str(&line).unwrap_or_default());
             log.push_str(&line);
             log.push('\n');
         }
         log
     });
-    (announced, log)
+    (said, log)
 }

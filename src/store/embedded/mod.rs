@@ -39,8 +39,8 @@ use crate::domain::experiment::{Experiment, Revision};
 use crate::domain::id::ExperimentId;
 use crate::domain::segment;
 use crate::store::{
-    Activity, Applied, AuditLimits, AuditPage, AuditQuery, Note, Notes, Records, Rows, Store,
-    StoreError, maxima,
+    Activity, Applied, AuditLimits, AuditPage, AuditQuery, Durability, Note, Notes, Records, Rows,
+    Store, StoreError, maxima,
 };
 
 pub use clock::Clock;
@@ -86,6 +86,7 @@ impl Default for Options {
 /// The store in memory, with or without a directory.
 pub struct EmbeddedStore {
     place: String,
+    durability: Durability,
     state: Arc<RwLock<State>>,
     queue: Option<SyncSender<Request>>,
     traffic: Arc<Traffic>,
@@ -106,7 +107,8 @@ impl EmbeddedStore {
     pub fn open(path: &Path, options: Options) -> Result<Self, StoreError> {
         let windows = Windows::new(options.clock, options.dedup_window);
         let (disk, state) = Disk::open(path, options.create, options.log_limit, windows.now())?;
-        Self::start(path.display().to_string(), state, disk, windows, options.audit)
+        let place = path.display().to_string();
+        Self::start(place, Durability::on_disk(), state, disk, windows, options.audit)
     }
 
     /// A store that forgets everything when it is dropped.
@@ -115,11 +117,13 @@ impl EmbeddedStore {
     /// [`StoreError::Unavailable`] when there is no thread to be had.
     pub fn in_memory(options: Options) -> Result<Self, StoreError> {
         let windows = Windows::new(options.clock, options.dedup_window);
-        Self::start("memory".to_owned(), State::default(), Nowhere, windows, options.audit)
+        let (place, durability) = ("memory".to_owned(), Durability::in_memory());
+        Self::start(place, durability, State::default(), Nowhere, windows, options.audit)
     }
 
     fn start(
         place: String,
+        durability: Durability,
         state: State,
         journal: impl Journal,
         windows: Windows,
@@ -133,7 +137,8 @@ impl EmbeddedStore {
             .name("tiebreak-store".to_owned())
             .spawn(move || committer.run(&requests))
             .map_err(StoreError::unavailable)?;
-        Ok(Self { place, state, queue: Some(queue), traffic, committer: Some(committer) })
+        let queue = Some(queue);
+        Ok(Self { place, durability, state, queue, traffic, committer: Some(committer) })
     }
 
     async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, StoreError> {
@@ -258,6 +263,10 @@ impl Store for EmbeddedStore {
 
     async fn sweep(&self) -> Result<(), StoreError> {
         self.ask(|answer| Request::Sweep { answer }).await
+    }
+
+    async fn durability(&self) -> Result<Durability, StoreError> {
+        Ok(self.durability.clone())
     }
 
     fn activity(&self) -> Activity {

@@ -1,6 +1,6 @@
 //! What an error of Redis means for the caller: wait and try again, or call somebody.
 
-use redis::{ErrorKind, RedisError};
+use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use crate::store::StoreError;
 
@@ -20,6 +20,12 @@ pub(super) fn classify(error: RedisError) -> StoreError {
     } else {
         StoreError::unavailable(error)
     }
+}
+
+/// Whether Redis does not know the command, or does not let this user have it.
+pub(super) fn is_refusal(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
+        || error.to_string().contains("unknown command")
 }
 
 /// A call without an answer, or with one that is an error.

@@ -11,11 +11,12 @@ use crate::domain::experiment::{Experiment, Revision};
 use crate::domain::id::ExperimentId;
 use crate::store::redis::audit::Event;
 use crate::store::redis::batch::Batch;
+use crate::store::redis::durability;
 use crate::store::redis::error::{Failed, classify, redact};
 use crate::store::redis::keys::{CatalogKeys, ShardKeys, Tag};
 use crate::store::redis::procedures::{Changed, Procedures};
 use crate::store::redis::way::Way;
-use crate::store::{Applied, AuditLimits, Note, Rows, StoreError};
+use crate::store::{Applied, AuditLimits, Durability, Note, Rows, StoreError};
 
 /// A connection that comes back when it is lost.
 pub(super) struct Link {
@@ -83,6 +84,12 @@ impl Link {
     ) -> Result<T, StoreError> {
         let mut way = self.way(tag);
         self.answer(async { way.send(command).await.map_err(classify) }).await
+    }
+
+    /// What an acknowledgement is worth in the Redis that holds the keys of a tag.
+    pub(super) async fn durability(&self, tag: &Tag) -> Result<Durability, StoreError> {
+        let mut way = self.way(tag);
+        self.answer(durability::of(&mut way)).await
     }
 
     /// Sends a batch, numbered by its writer.

@@ -4,7 +4,7 @@
 //! and replicas need not know of each other. Keys are in [`keys`], procedures in `procedures`;
 //! `lines` gathers callers into batches, `delivery` sees to it that each batch counts once. Needs
 //! Redis 6.2 (`SMISMEMBER`). Acknowledged means applied under the `appendfsync` that Redis is set
-//! to.
+//! to; `durability` tells it.
 //!
 //! Memory in Redis: 8 bytes for each counter; about 13 for each unit of an iteration and each
 //! event of the last two windows (`docs/performance.md`); one directory entry for each key, where
@@ -15,6 +15,7 @@ mod batch;
 mod baton;
 mod codec;
 mod delivery;
+mod durability;
 mod error;
 pub mod keys;
 mod lines;
@@ -35,8 +36,8 @@ use crate::domain::experiment::{Experiment, Revision};
 use crate::domain::id::ExperimentId;
 use crate::domain::segment;
 use crate::store::{
-    Activity, Applied, AuditLimits, AuditPage, AuditQuery, BATCH_EVENTS, Note, Notes, Records,
-    Rows, Store, StoreError, maxima, window,
+    Activity, Applied, AuditLimits, AuditPage, AuditQuery, BATCH_EVENTS, Durability, Note, Notes,
+    Records, Rows, Store, StoreError, maxima, window,
 };
 use delivery::Delivery;
 use keys::{CatalogKeys, ShardKeys};
@@ -279,6 +280,10 @@ impl Store for RedisStore {
     async fn sweep(&self) -> Result<(), StoreError> {
         while self.link.sweep(&self.catalog, &self.options.audit).await? > 0 {}
         Ok(())
+    }
+
+    async fn durability(&self) -> Result<Durability, StoreError> {
+        self.link.durability(&self.catalog.tag).await
     }
 
     fn activity(&self) -> Activity {

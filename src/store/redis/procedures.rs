@@ -22,7 +22,7 @@ use crate::domain::id::ExperimentId;
 use crate::store::redis::audit::{self, Event};
 use crate::store::redis::batch::Batch;
 use crate::store::redis::codec;
-use crate::store::redis::error::{Failed, classify};
+use crate::store::redis::error::{Failed, classify, is_refusal};
 use crate::store::redis::keys::{self, CatalogKeys, ShardKeys};
 use crate::store::redis::way::Way;
 use crate::store::{Applied, AuditLimits, COUNTER_LIMIT, Note, Rows, StoreError};
@@ -260,6 +260,7 @@ impl Procedures {
             command
         };
         match way.send(&command()).await {
+            // It knows functions from 7.0 on.
             Err(error) if is_refusal(&error) && self.functions.load(Ordering::Relaxed) => {
                 self.functions.store(false, Ordering::Relaxed);
                 self.make_known(way, procedure).await?;
@@ -295,12 +296,6 @@ impl Procedures {
 fn is_unknown(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
         || error.to_string().contains("Function not found")
-}
-
-/// Whether Redis knows no functions, which it does from 7.0 on, or lets this user have none.
-fn is_refusal(error: &RedisError) -> bool {
-    error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
-        || error.to_string().contains("unknown command")
 }
 
 fn name_catalog(call: &mut Cmd, catalog: &CatalogKeys) {

@@ -23,6 +23,8 @@ pub(crate) enum Persistence {
 pub(crate) struct RedisServer {
     directory: TempDir,
     persistence: Persistence,
+    /// Taken up when it starts.
+    pub(crate) append_fsync: &'static str,
     process: Option<Child>,
 }
 
@@ -30,7 +32,7 @@ impl RedisServer {
     /// Starts a Redis and waits until it answers.
     pub(crate) async fn start(persistence: Persistence) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let mut server = Self { directory, persistence, process: None };
+        let mut server = Self { directory, persistence, append_fsync: "always", process: None };
         server.start_again().await;
         server
     }
@@ -40,7 +42,7 @@ impl RedisServer {
         let append = if self.persistence == Persistence::AppendOnly { "yes" } else { "no" };
         let process = Command::new("redis-server")
             .args(["--port", "0", "--save", "", "--appendonly", append])
-            .args(["--appendfsync", "always", "--daemonize", "no"])
+            .args(["--appendfsync", self.append_fsync, "--daemonize", "no"])
             .arg("--unixsocket")
             .arg(self.socket())
             .arg("--dir")
@@ -78,6 +80,13 @@ impl RedisServer {
     pub(crate) async fn connection(&self) -> MultiplexedConnection {
         let client = Client::open(self.url()).unwrap();
         client.get_multiplexed_async_connection().await.unwrap()
+    }
+
+    /// As an administrator does while it runs.
+    pub(crate) async fn administrate(&self, command: &[&str]) {
+        let mut connection = self.connection().await;
+        let (name, arguments) = command.split_first().unwrap();
+        redis::cmd(name).arg(arguments).exec_async(&mut connection).await.unwrap();
     }
 
     async fn answers(&self) -> bool {

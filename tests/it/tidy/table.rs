@@ -97,6 +97,7 @@ pub(crate) const ROOMS: &[Room] = &[
                 &[
                     "Applied",
                     "AuditQuery",
+                    "Durability",
                     "Note",
                     "Notes",
                     "Records",
