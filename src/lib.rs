@@ -8,7 +8,7 @@
 //! | [`domain`] | experiments, buckets, what an outcome adds to which counter, what the counters say |
 //! | [`store`] | where records and counters are kept, and the contract of that |
 //! | [`service`] | use cases: load, decide, store |
-//! | [`rpc`], [`http`], [`cli`] | the edges: gRPC, health, clients |
+//! | [`rpc`], [`http`], [`cli`], [`sinks`] | the edges: gRPC, health, clients; scores for other programs |
 //! | [`server`] | bind, build, serve, drain |
 //!
 //! [`config`] and [`telemetry`] are side rooms; so is [`meter`], with which all others count;
@@ -23,6 +23,7 @@ pub mod rpc;
 pub mod server;
 pub mod service;
 pub mod simulate;
+pub mod sinks;
 pub mod stats;
 pub mod store;
 pub mod telemetry;

@@ -6,6 +6,7 @@
 //! them. No room below `server` knows this one.
 
 mod file;
+mod scores;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -16,8 +17,10 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 pub use self::file::{ConfigError, with_file};
+use self::scores::{ScoreKey, with_keys};
 use crate::domain::experiment::ShardCount;
 use crate::service;
+use crate::sinks::ScoreSink;
 use crate::store::redis::{InvalidPrefix, Prefix};
 use crate::store::{AuditLimits, Level};
 use crate::telemetry::{self, LogFormat};
@@ -88,6 +91,19 @@ pub struct ServeArgs {
     #[arg(long, env = "TIEBREAK_TRACE_SAMPLE_RATIO", default_value = "0.01", value_name = "0..1",
         value_parser = share)]
     trace_sample_ratio: f64,
+    /// Programs that show outcomes as scores of the spans they judge: phoenix=URL, mlflow=URL,
+    /// langsmith=URL?project=ID, weave=URL?project=ENTITY/PROJECT; several with commas.
+    #[arg(long, env = "TIEBREAK_SCORES", value_name = "KIND=URL,...", value_delimiter = ',')]
+    scores: Vec<ScoreSink>,
+    /// Their API keys: KIND=KEY, several with commas. Better given as a variable or in the file.
+    #[arg(
+        long,
+        env = "TIEBREAK_SCORE_KEYS",
+        value_name = "KIND=KEY,...",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
+    score_keys: Vec<ScoreKey>,
     /// How a log line looks.
     #[arg(long, env = "TIEBREAK_LOG_FORMAT", default_value = "human")]
     log_format: LogStyle,
@@ -218,6 +234,8 @@ pub struct Settings {
     pub require_durability: Level,
     /// Of the use cases.
     pub service: service::Options,
+    /// Who gets outcomes as scores.
+    pub scores: Vec<ScoreSink>,
     /// Of logs and traces.
     pub telemetry: telemetry::Options,
     /// How long a shutdown waits for calls in flight.
@@ -239,6 +257,7 @@ impl Settings {
             audit: AuditLimits::default(),
             require_durability: Level::None,
             service: service::Options { look_interval: None, ..service::Options::default() },
+            scores: Vec::new(),
             telemetry: telemetry::Options::default(),
             drain_deadline: Duration::from_secs(10),
         }
@@ -264,6 +283,7 @@ impl From<ServeArgs> for Settings {
                 RequiredLevel::Fsync => Level::Fsync,
             },
             service: service::Options { shards: args.shards, ..service::Options::default() },
+            scores: with_keys(args.scores, &args.score_keys),
             telemetry: telemetry::Options {
                 otlp_endpoint: args.otlp_endpoint,
                 project: args.telemetry_project,

@@ -28,6 +28,7 @@ pub mod outcome;
 pub mod sample_size;
 pub mod segment;
 pub mod split;
+pub mod subject;
 pub mod tally;
 pub mod value;
 pub mod violation;

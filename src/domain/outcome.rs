@@ -8,6 +8,7 @@ use crate::domain::counter::{Admission, Event, Increment, Row, ShardKey};
 use crate::domain::experiment::{Algorithm, Experiment, Iteration, State};
 use crate::domain::id::{EventId, UnitId, VariantId};
 use crate::domain::metric::{Metric, MetricValue};
+use crate::domain::subject::Subject;
 use crate::domain::value::{Attributes, Value};
 use crate::domain::violation::Violations;
 use crate::stats::decimal::{Decimal, LOWEST_SUM_LIMB};
@@ -25,6 +26,7 @@ pub struct OutcomeDraft {
     pub iteration: u32,
     pub attributes: Attributes,
     pub assigned_variant_id: String,
+    pub subject: Option<Subject>,
     /// What the edge could not convert: reported together with everything else.
     pub faults: Violations,
 }

@@ -4,12 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::service::{ExperimentReading, Service};
+use crate::sinks::{SinkCounts, SinkReading};
 use crate::store::{Activity, Metered, OperationReading, Store as _};
 use crate::telemetry::{Family, Sample, Samples};
 
 const EXPERIMENT: &str = "feature_flag.key";
 const VARIANT: &str = "feature_flag.result.variant";
 const METRIC: &str = "tiebreak.metric";
+const SINK: &str = "tiebreak.sink";
 
 /// What stands for all experiments that have no numbers of their own.
 const OTHER: &str = "(other)";
@@ -19,6 +21,7 @@ const OTHER: &str = "(other)";
 pub struct Metrics {
     service: Arc<Service>,
     store: Arc<Metered>,
+    scores: SinkCounts,
     telemetry: Arc<dyn Fn() -> Vec<Family> + Send + Sync>,
 }
 
@@ -29,14 +32,15 @@ impl fmt::Debug for Metrics {
 }
 
 impl Metrics {
-    /// Of these three, asked again for each scrape.
+    /// Of these, asked again for each scrape.
     #[must_use]
     pub fn new(
         service: Arc<Service>,
         store: Arc<Metered>,
+        scores: SinkCounts,
         telemetry: impl Fn() -> Vec<Family> + Send + Sync + 'static,
     ) -> Self {
-        Self { service, store, telemetry: Arc::new(telemetry) }
+        Self { service, store, scores, telemetry: Arc::new(telemetry) }
     }
 
     /// All numbers as they are now.
@@ -74,6 +78,7 @@ impl Metrics {
             ),
         ]);
         families.extend(store(&self.store.readings(), self.store.activity()));
+        families.extend(scores(&self.scores.read()));
         families
     }
 }
@@ -90,6 +95,35 @@ fn counter(
     samples: Vec<Sample<u64>>,
 ) -> Family {
     Family { name, help, unit, samples: Samples::Counters(samples) }
+}
+
+fn scores(readings: &[SinkReading]) -> [Family; 2] {
+    let (mut settled, mut pending) = (Vec::new(), Vec::new());
+    for reading in readings {
+        for (result, count) in [
+            ("delivered", reading.delivered),
+            ("dropped", reading.dropped),
+            ("refused", reading.refused),
+        ] {
+            settled.push(Sample::of([(SINK, reading.sink), ("tiebreak.result", result)], count));
+        }
+        let count = u32::try_from(reading.pending()).map_or(f64::INFINITY, f64::from);
+        pending.push(Sample::of([(SINK, reading.sink)], count));
+    }
+    [
+        counter(
+            "tiebreak.scores",
+            "Scores for other programs, by what became of them.",
+            "{score}",
+            settled,
+        ),
+        Family {
+            name: "tiebreak.scores.pending",
+            help: "Scores that are queued or wait for another try.",
+            unit: "{score}",
+            samples: Samples::Gauges(pending),
+        },
+    ]
 }
 
 fn experiments(readings: &[ExperimentReading]) -> [Family; 3] {

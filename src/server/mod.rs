@@ -21,11 +21,15 @@ use tonic::transport::server::TcpIncoming;
 use crate::config::Settings;
 use crate::http::{self, Metrics, Readiness, Ready};
 use crate::rpc;
-use crate::service::{ExposureRecorder, Service, ServiceError};
+use crate::service::{self, ExposureRecorder, Service, ServiceError};
+use crate::sinks::{ScoreCarrier, SinkCounts, SinksError};
 use crate::store::{Durability, Level, Metered, StoreError};
 use crate::telemetry::{Telemetry, TelemetryError};
 
 pub use self::program::{Failure, client, program};
+
+/// Outcomes that wait to be taken apart into scores.
+const SCORE_QUEUE: usize = 8_192;
 
 /// Why a server did not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +80,9 @@ pub enum ServerError {
     /// Logs or traces did not start or end.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
+    /// Scores cannot be sent.
+    #[error(transparent)]
+    Scores(#[from] SinksError),
     /// Calls were still in flight at the deadline.
     #[error("calls were still in flight after {0:?} and were cut off")]
     DrainDeadline(Duration),
@@ -136,15 +143,23 @@ async fn run(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServerError> {
     let counted = Arc::clone(&store);
-    let (service, recorder) = Service::new(counted, settings.service.clone());
+    let (mut service, recorder) = Service::new(counted, settings.service.clone());
+    let mut tasks = Tasks::default();
+    let mut scores = SinkCounts::default();
+    if !settings.scores.is_empty() {
+        let (queue, receiver) = service::score_queue(SCORE_QUEUE);
+        service = service.with_scores(queue);
+        let carrier = ScoreCarrier::new(receiver, &settings.scores)?;
+        scores = carrier.counts();
+        tasks.carry_scores(carrier);
+    }
     let service = Arc::new(service);
-    let metrics = Metrics::new(Arc::clone(&service), store, telemetry.families());
+    let metrics = Metrics::new(Arc::clone(&service), store, scores, telemetry.families());
     service.refresh().await.map_err(ServerError::Catalog)?;
     require(&service, settings.require_durability).await?;
     let (grpc_address, http_address) = listeners.addresses()?;
     let readiness = Announcement::new();
     let (stop, stopping) = watch::channel(false);
-    let mut tasks = Tasks::default();
     let health = readiness.grpc.subscribe();
     tasks.serve_grpc(listeners.grpc, Arc::clone(&service), telemetry, health, &stopping);
     tasks.serve_http(listeners.http, &readiness.http, metrics, &stopping);
@@ -340,6 +355,13 @@ impl Tasks {
     fn record_exposures(&mut self, recorder: ExposureRecorder) {
         self.0.spawn(async move {
             recorder.run().await;
+            Ok(())
+        });
+    }
+
+    fn carry_scores(&mut self, carrier: ScoreCarrier) {
+        self.0.spawn(async move {
+            carrier.run().await;
             Ok(())
         });
     }

@@ -14,6 +14,7 @@ mod meters;
 mod outcomes;
 mod page;
 mod results;
+mod scores;
 mod watch;
 
 use std::sync::Arc;
@@ -35,6 +36,7 @@ pub use self::listing::{Page, PageRequest};
 pub use self::meters::{ExperimentReading, Readings};
 pub use self::outcomes::Receipt;
 pub use self::results::ResultsRequest;
+pub use self::scores::{ScoreQueue, ScoreReceiver, ScoredOutcome, score_queue};
 pub use self::watch::{Watch, WatchRequest};
 
 /// How many results are computed at once.
@@ -78,6 +80,7 @@ pub struct Service {
     store: Arc<dyn Store>,
     catalog: Catalog,
     exposures: exposures::ExposureQueue,
+    scores: Option<ScoreQueue>,
     analyses: Semaphore,
     looks: looks::Looks,
     recorded: history::Recorded,
@@ -95,6 +98,7 @@ impl Service {
             store,
             catalog: Catalog::default(),
             exposures,
+            scores: None,
             analyses: Semaphore::new(CONCURRENT_ANALYSES),
             looks: looks::Looks::default(),
             recorded: history::Recorded::default(),
@@ -102,6 +106,12 @@ impl Service {
             options,
         };
         (service, recorder)
+    }
+
+    /// Leaves outcomes about recorded spans in `queue` once the store has them.
+    #[must_use]
+    pub fn with_scores(self, queue: ScoreQueue) -> Self {
+        Self { scores: Some(queue), ..self }
     }
 
     /// The experiments as this process knows them.

@@ -54,6 +54,12 @@ impl Service {
     /// [`ServiceError::ExperimentNotFound`], [`ServiceError::Invalid`], [`ServiceError::Closed`],
     /// [`ServiceError::StoreUnavailable`], [`ServiceError::NotReady`].
     pub async fn log_outcome(&self, draft: &OutcomeDraft) -> Result<Receipt, ServiceError> {
+        let receipt = self.count(draft).await;
+        self.offer_score(draft, &receipt);
+        receipt
+    }
+
+    async fn count(&self, draft: &OutcomeDraft) -> Result<Receipt, ServiceError> {
         let (credit, meter) = self.credit(draft)?;
         let receipt = match credit {
             Credit::Ignored => Receipt::IGNORED,
@@ -100,10 +106,24 @@ impl Service {
                 meter.accepted(receipt, draft.values.keys());
             }
         }
-        answers
+        let receipts: Vec<_> = answers
             .into_iter()
             .map(|answer| answer.unwrap_or_else(|| Err(short_answer().into())))
-            .collect()
+            .collect();
+        for (draft, receipt) in drafts.iter().zip(&receipts) {
+            self.offer_score(draft, receipt);
+        }
+        receipts
+    }
+
+    /// What has just been counted may be shown; see [`super::scores`]. A duplicate is not: the first
+    /// values stand, whatever the second ones are.
+    fn offer_score(&self, draft: &OutcomeDraft, receipt: &Result<Receipt, ServiceError>) {
+        if let Some(scores) = &self.scores
+            && let Ok(Receipt { variant: Some(variant), duplicate: false, .. }) = receipt
+        {
+            scores.offer(draft, variant);
+        }
     }
 
     fn credit(&self, draft: &OutcomeDraft) -> Result<Credited, ServiceError> {

@@ -28,6 +28,14 @@ pub(super) fn remote_parent(headers: &HeaderMap) -> Option<SpanContext> {
     parent.is_valid().then_some(parent)
 }
 
+/// The span that a `traceparent` names, not valid where an id is all zeros; `None` when the text is
+/// malformed.
+#[must_use]
+pub fn span_named(traceparent: &str) -> Option<SpanContext> {
+    let (trace, span, flags) = parse(traceparent.as_bytes())?;
+    Some(SpanContext::new(trace, span, flags, true, TraceState::NONE))
+}
+
 fn parse(text: &[u8]) -> Option<(TraceId, SpanId, TraceFlags)> {
     let (known, rest) = text.split_at_checked(LENGTH)?;
     let [version @ .., b'-'] = &known[..3] else { return None };

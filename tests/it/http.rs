@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tiebreak::http::{Metrics, Readiness, Ready, router};
 use tiebreak::service::{self, Service};
+use tiebreak::sinks::SinkCounts;
 use tiebreak::store::Metered;
 use tiebreak::store::embedded::{self, EmbeddedStore};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -25,7 +26,7 @@ fn no_metrics() -> Metrics {
     let store = Arc::new(Metered::new(Arc::new(store)));
     let counted = Arc::clone(&store);
     let (service, _) = Service::new(counted, service::Options::default());
-    Metrics::new(Arc::new(service), store, Vec::new)
+    Metrics::new(Arc::new(service), store, SinkCounts::default(), Vec::new)
 }
 
 #[tokio::test]

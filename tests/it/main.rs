@@ -28,6 +28,7 @@ mod replay;
 mod results;
 mod served;
 mod shutdown;
+mod sinks;
 mod store_contract;
 mod streams;
 mod support;

@@ -1,11 +1,13 @@
 //! LogOutcome: outcomes in, receipts out.
 
 use crate::domain::outcome::OutcomeDraft;
+use crate::domain::subject::Subject;
 use crate::domain::violation::Violations;
 use crate::rpc::convert::value;
 use crate::rpc::pb;
 use crate::rpc::status;
 use crate::service::{Receipt, ServiceError};
+use crate::telemetry;
 
 const BATCH_LIMIT: usize = 1_000;
 
@@ -16,6 +18,7 @@ pub(in crate::rpc) fn draft(from: pb::Outcome) -> OutcomeDraft {
     if let Some(time) = from.event_time {
         faults.check("event_time", value::timestamp(time));
     }
+    let subject = faults.check("subject_traceparent", subject(&from.subject_traceparent));
     OutcomeDraft {
         experiment_id: from.experiment_id,
         unit_id: from.unit_id,
@@ -25,8 +28,26 @@ pub(in crate::rpc) fn draft(from: pb::Outcome) -> OutcomeDraft {
         iteration: from.iteration,
         attributes: attributes.unwrap_or_default(),
         assigned_variant_id: from.assigned_variant_id,
+        subject: subject.flatten(),
         faults,
     }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be a W3C traceparent: 00-<32 hex>-<16 hex>-<2 hex>, in lowercase")]
+struct InvalidSubject;
+
+/// All zeros name no span: what a caller sends whose tracing is off.
+fn subject(traceparent: &str) -> Result<Option<Subject>, InvalidSubject> {
+    if traceparent.is_empty() {
+        return Ok(None);
+    }
+    let span = telemetry::span_named(traceparent).ok_or(InvalidSubject)?;
+    Ok(span.is_valid().then(|| Subject {
+        trace_id: u128::from_be_bytes(span.trace_id().to_bytes()),
+        span_id: u64::from_be_bytes(span.span_id().to_bytes()),
+        sampled: span.is_sampled(),
+    }))
 }
 
 /// The outcomes of a batch, if there are neither none nor too many.

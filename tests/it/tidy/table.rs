@@ -52,6 +52,7 @@ const EVERY_ROOM: &[Import] = &[
     all("server"),
     all("service"),
     all("simulate"),
+    all("sinks"),
     all("stats"),
     all("store"),
     all("telemetry"),
@@ -147,6 +148,7 @@ pub(crate) const ROOMS: &[Room] = &[
             // What the store counts about itself, for /metrics.
             only("store", &["Activity", "Metered", "OperationReading", "Store"]),
             all("service"),
+            only("sinks", &["SinkCounts", "SinkReading"]),
             all("domain"),
             all("stats"),
             all("telemetry"),
@@ -185,7 +187,7 @@ pub(crate) const ROOMS: &[Room] = &[
     Room {
         name: "config",
         // It builds the options of the rooms that have some; nobody below server imports it.
-        rooms: &[all("domain"), all("store"), all("service"), all("telemetry")],
+        rooms: &[all("domain"), all("sinks"), all("store"), all("service"), all("telemetry")],
         crates: Crates::Only(&["clap", "humantime", "serde", "serde_saphyr", "thiserror"]),
     },
     Room {
@@ -218,6 +220,21 @@ pub(crate) const ROOMS: &[Room] = &[
             "indicatif",
             "rand_chacha", // The same streams on every platform.
             "thiserror",
+        ]),
+    },
+    Room {
+        name: "sinks",
+        // An edge like rpc, outward bound: it takes what the service leaves in a queue.
+        rooms: &[all("service"), all("domain")],
+        crates: Crates::Only(&[
+            "futures_util",
+            "reqwest",
+            "rustls", // Its choice of cryptography.
+            "serde_json",
+            "thiserror",
+            "tokio",
+            "tracing",
+            "uuid", // Names of scores.
         ]),
     },
     Room { name: "server", rooms: EVERY_ROOM, crates: Crates::All },
