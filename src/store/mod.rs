@@ -73,9 +73,11 @@
 //! raises the catalog's version by at least 1, so that polling one number finds every change; a
 //! store that lost its past does not come to a version again that stood for other records.
 //! [`Store::remove`] deletes the record first and then every row, note, unit and event of the
-//! shards named; a crash between the two leaves garbage that no record refers to, never a record
-//! without its data. The store remembers such garbage and clears it before a record of that name
-//! is created again, so that a new experiment never starts on the counters of an old one.
+//! shards named, in steps that nobody else has to wait for; whoever reads the shards finds nothing
+//! once it has returned. A crash, or a caller that goes away, leaves garbage that no record refers
+//! to, never a record without its data. The store remembers such garbage and clears it: in the next
+//! [`Store::sweep`], or when it is opened, and in any case before a record of that name is created
+//! again.
 //! What is applied, raised or noted while its experiment is being removed may stay behind; the caller
 //! stops counting first.
 //!
@@ -301,7 +303,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
     async fn audit(&self, query: &AuditQuery) -> Result<AuditPage, StoreError>;
 
-    /// Does what is due and nobody waits for: drops events of the audit log that are too old.
+    /// Does what is due and nobody waits for: finishes removals that were interrupted, and drops
+    /// events of the audit log that are too old. Any replica may, at any time, several at once.
     /// Cheap when there is nothing to do; to be called every now and then.
     ///
     /// # Errors

@@ -8,9 +8,9 @@ use tiebreak::rpc::pb;
 use tiebreak::rpc::pb::experiment::State;
 use tonic::Code;
 
-use crate::support::over_a_socket;
-use crate::support::server::{Failure, TestServer, failure};
+use crate::support::server::{Failure, StoreKind, TestServer, failure};
 use crate::support::wire::{self, exposure};
+use crate::support::{Home, over_a_socket};
 
 over_a_socket! {
     what_is_created_is_what_is_read,
@@ -284,4 +284,45 @@ async fn deletion_leaves_nothing(server: TestServer) {
         ..pb::DeleteExperimentRequest::default()
     };
     server.admin().delete_experiment(gone).await.unwrap();
+}
+
+/// Whatever an experiment had: shards, iterations, exposures, outcomes, looks, an old name.
+#[tokio::test]
+async fn deletion_leaves_no_key_in_redis() {
+    let home = Home::new(StoreKind::Redis).await;
+    let server = TestServer::start_with(home, |settings| {
+        settings.service.shards = 4.try_into().unwrap();
+        settings.service.look_interval = Some(Duration::from_millis(1));
+    });
+    let server = server.await;
+    for round in 0..2 {
+        let mut experiment = wire::experiment("gone");
+        experiment.dimensions = vec!["plan".to_owned()];
+        server.run(experiment.clone()).await;
+        for iteration in 1..=3_u32 {
+            for unit in wire::units("gone", true, 20) {
+                server.assign("gone", &unit).await.unwrap();
+                let event_id = format!("{round}-{iteration}-{unit}");
+                let sent = wire::outcome("gone", &unit, &[("solved", 1.0), ("latency", 2.0)]);
+                server.log(pb::Outcome { event_id, ..sent }).await.unwrap();
+            }
+            // Every exposure has arrived when all units are counted.
+            server.results_when("gone", |r| exposure(r, "treatment").0 == 20).await;
+            experiment.enrolment_basis_points = Some(10_000 - iteration);
+            server.replace(experiment.clone(), &["enrolment_basis_points"]).await.unwrap();
+        }
+        assert!(server.home.redis_keys().await.len() > 50);
+        server.conclude("gone", "treatment").await.unwrap();
+        server.archive("gone").await.unwrap();
+        server.delete("gone").await.unwrap();
+        let mut left = server.home.redis_keys().await;
+        left.sort();
+        // What is the catalog's and the audit log's stays.
+        let meant = ["audit", "audited", "format", "version"];
+        assert_eq!(left, meant.map(|name| format!("{{tiebreak:catalog}}:{name}")));
+        assert_eq!(
+            server.events("gone").await[0].method,
+            "tiebreak.v1.AdminService/DeleteExperiment"
+        );
+    }
 }

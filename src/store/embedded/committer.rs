@@ -6,7 +6,7 @@
 //! timer.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvError, TryRecvError};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::oneshot;
@@ -100,6 +100,8 @@ pub(super) struct Committer<J> {
     windows: Windows,
     audit: AuditLimits,
     traffic: Arc<Traffic>,
+    /// Whether removed experiments have left something to erase.
+    erasing: bool,
     broken: Option<Broken>,
 }
 
@@ -117,7 +119,15 @@ impl<J: Journal> Committer<J> {
         windows: Windows,
         audit: AuditLimits,
     ) -> Self {
-        Self { state, journal, windows, audit, traffic: Arc::default(), broken: None }
+        Self {
+            state,
+            journal,
+            windows,
+            audit,
+            traffic: Arc::default(),
+            erasing: false,
+            broken: None,
+        }
     }
 
     /// Goes on while the committer works.
@@ -128,13 +138,36 @@ impl<J: Journal> Committer<J> {
     /// Works until the queue is closed and empty.
     pub(super) fn run(mut self, queue: &Receiver<Request>) {
         let traffic = self.traffic();
-        while let Ok(first) = queue.recv() {
-            let waiting = queue.try_iter().take(GROUP_REQUESTS - 1);
-            let group = std::iter::once(first).chain(waiting);
-            self.serve(group.inspect(|_| {
-                traffic.waiting.fetch_sub(1, Ordering::Relaxed);
-            }));
+        loop {
+            let waiting =
+                if self.erasing { queue.try_recv() } else { queue.recv().map_err(closed) };
+            match waiting {
+                Ok(first) => {
+                    let others = queue.try_iter().take(GROUP_REQUESTS - 1);
+                    let group = std::iter::once(first).chain(others);
+                    self.serve(group.inspect(|_| {
+                        traffic.waiting.fetch_sub(1, Ordering::Relaxed);
+                    }));
+                }
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => return,
+            }
+            if self.erasing {
+                self.erase_some();
+            }
         }
+    }
+
+    /// What is not erased when the queue is closed is erased when the directory is opened again.
+    fn erase_some(&mut self) {
+        self.erasing = self.broken.is_none()
+            && match self.journal.erase_some() {
+                Ok(more) => more,
+                Err(error) => {
+                    self.give_up(&error);
+                    false
+                }
+            };
     }
 
     /// Requests take effect in the order they came; a note and a change of a record end a group.
@@ -253,7 +286,8 @@ impl<J: Journal> Committer<J> {
     ) -> Result<(), StoreError> {
         let id = experiment.id().clone();
         let logged = self.logged(&id, expected, cause, Some(&experiment))?;
-        let written = self.journal.put(&experiment, &logged);
+        let erased = if expected.is_none() { self.journal.erase_all(&id) } else { Ok(()) };
+        let written = erased.and_then(|()| self.journal.put(&experiment, &logged));
         written.map_err(|error| StoreError::unavailable(self.give_up(&error)))?;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         state.changed(logged);
@@ -274,6 +308,7 @@ impl<J: Journal> Committer<J> {
         for shard in shards {
             state.shards.remove(shard);
         }
+        self.erasing = true;
         Ok(())
     }
 
@@ -327,6 +362,11 @@ impl<J: Journal> Committer<J> {
         tracing::error!(cause = %broken.0, "the store's journal failed; refusing writes");
         self.broken.insert(broken).clone()
     }
+}
+
+/// A queue that is waited for has nobody left to fill it.
+fn closed(_: RecvError) -> TryRecvError {
+    TryRecvError::Disconnected
 }
 
 /// A caller that no longer waits has been cancelled; that is its own affair.

@@ -6,8 +6,8 @@
 //! follows it never overlap, whenever the process dies. Opening reads the rows, the fingerprints
 //! that still matter and then the log.
 //!
-//! Data of a removed experiment may be large and is deleted in steps. The first, atomic one also
-//! notes what is being erased; opening finishes what a crash interrupted.
+//! Data of a removed experiment may be large and is deleted in steps (`erase`). The first, atomic
+//! one removes the record and notes what is to be erased.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -21,13 +21,14 @@ use crate::domain::experiment::Experiment;
 use crate::domain::id::ExperimentId;
 use crate::store::embedded::clock::Moment;
 use crate::store::embedded::directory;
+use crate::store::embedded::erase::Erasing;
 use crate::store::embedded::format;
 use crate::store::embedded::journal::{Journal, Logged};
 use crate::store::embedded::load;
 use crate::store::embedded::state::{Change, State};
 use crate::store::{Note, StoreError, Window, codec};
 
-/// Most keys deleted in one step.
+/// Fewest expired events that a checkpoint deletes, if there are as many.
 const STEP: usize = 10_000;
 
 /// The parts of the database; `format` says what is in them.
@@ -76,6 +77,8 @@ pub(super) struct Disk {
     /// that with very many rows checkpoints get rarer instead of taking all the time.
     log_limit: u64,
     last_checkpoint: u64,
+    /// What removed experiments left.
+    pub(super) erasing: Erasing,
     /// Rows that the log changes.
     pub(super) dirty: BTreeSet<(ShardKey, String)>,
     /// Expired fingerprints that the next checkpoint deletes: twice as many as were added since
@@ -118,6 +121,7 @@ impl Disk {
             log_bytes: 0,
             log_limit,
             last_checkpoint: 0,
+            erasing: Erasing::default(),
             dirty: BTreeSet::new(),
             expiring: STEP,
             now,
@@ -195,39 +199,6 @@ impl Disk {
         self.expiring = STEP;
         Self::commit(batch)
     }
-
-    /// Deletes all data of shards whose removal is noted, then the notes.
-    pub(super) fn erase(&self, shards: &[ShardKey]) -> Result<(), StoreError> {
-        for shard in shards {
-            let key = format::shard(shard);
-            self.erase_prefix(&self.keyspaces.rows, &key)?;
-            self.erase_prefix(&self.keyspaces.notes, &key)?;
-            self.erase_prefix(&self.keyspaces.units, &key)?;
-            for window in self.windows()? {
-                self.erase_prefix(
-                    &self.keyspaces.events,
-                    &[&format::window(window), &*key].concat(),
-                )?;
-            }
-        }
-        let mut done = self.batch();
-        for shard in shards {
-            done.remove(&self.keyspaces.erasing, format::shard(shard));
-        }
-        Self::commit(done)
-    }
-
-    /// Without fsync: the note that it is being erased outlives a crash.
-    fn erase_prefix(&self, keyspace: &Keyspace, prefix: &[u8]) -> Result<(), StoreError> {
-        let mut step = self.database.batch();
-        for item in keyspace.prefix(prefix) {
-            step.remove(keyspace, item.key().map_err(StoreError::unavailable)?);
-            if step.len() == STEP {
-                Self::commit(std::mem::replace(&mut step, self.database.batch()))?;
-            }
-        }
-        Self::commit(step)
-    }
 }
 
 impl Journal for Disk {
@@ -298,7 +269,16 @@ impl Journal for Disk {
             batch.insert(&self.keyspaces.erasing, format::shard(shard), []);
         }
         Self::commit(batch)?;
-        self.erase(shards)
+        self.erasing.add(shards.iter().cloned());
+        Ok(())
+    }
+
+    fn erase_some(&mut self) -> Result<bool, StoreError> {
+        self.erase_step()
+    }
+
+    fn erase_all(&mut self, id: &ExperimentId) -> Result<(), StoreError> {
+        self.erase_experiment(id)
     }
 
     fn forget(&mut self, events: &[u64]) -> Result<(), StoreError> {

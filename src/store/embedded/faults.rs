@@ -54,6 +54,12 @@ impl Journal for Faulty {
     ) -> Result<(), StoreError> {
         Self::outcome(&self.fails)
     }
+    fn erase_some(&mut self) -> Result<bool, StoreError> {
+        Self::outcome(&self.fails).map(|()| false)
+    }
+    fn erase_all(&mut self, _: &ExperimentId) -> Result<(), StoreError> {
+        Self::outcome(&self.fails)
+    }
     fn forget(&mut self, _: &[u64]) -> Result<(), StoreError> {
         Self::outcome(&self.fails)
     }

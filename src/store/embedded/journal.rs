@@ -32,8 +32,8 @@ pub(super) trait Journal: Send + 'static {
     /// Writes a record, the catalog's version and the audit log.
     fn put(&mut self, experiment: &Experiment, logged: &Logged) -> Result<(), StoreError>;
 
-    /// Deletes a record and the data of shards, and writes the catalog's version and the audit
-    /// log; `state` still has them.
+    /// Deletes a record, writes the catalog's version and the audit log, and notes that the data
+    /// of shards is to be erased; `state` still has them.
     fn remove(
         &mut self,
         state: &State,
@@ -41,6 +41,12 @@ pub(super) trait Journal: Send + 'static {
         shards: &[ShardKey],
         logged: &Logged,
     ) -> Result<(), StoreError>;
+
+    /// Erases some of the data that is to be erased; whether more is left.
+    fn erase_some(&mut self) -> Result<bool, StoreError>;
+
+    /// Erases all data that is to be erased of experiments of a name.
+    fn erase_all(&mut self, id: &ExperimentId) -> Result<(), StoreError>;
 
     /// Drops events of the audit log.
     fn forget(&mut self, events: &[u64]) -> Result<(), StoreError>;
@@ -74,6 +80,14 @@ impl Journal for Nowhere {
         _: &[ShardKey],
         _: &Logged,
     ) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn erase_some(&mut self) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    fn erase_all(&mut self, _: &ExperimentId) -> Result<(), StoreError> {
         Ok(())
     }
 

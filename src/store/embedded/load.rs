@@ -59,12 +59,14 @@ fn check_format(disk: &Disk) -> Result<(), StoreError> {
     }
 }
 
-fn finish_erasing(disk: &Disk) -> Result<(), StoreError> {
+fn finish_erasing(disk: &mut Disk) -> Result<(), StoreError> {
     let mut shards = Vec::new();
     for item in disk.keyspaces.erasing.iter() {
         shards.push(format::split_shard(&pair(item)?.0)?.0);
     }
-    if shards.is_empty() { Ok(()) } else { disk.erase(&shards) }
+    disk.erasing.add(shards);
+    while disk.erase_step()? {}
+    Ok(())
 }
 
 fn load_records(disk: &Disk, state: &mut State) -> Result<(), StoreError> {

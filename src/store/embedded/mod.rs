@@ -14,6 +14,7 @@ mod clock;
 mod committer;
 mod directory;
 mod disk;
+mod erase;
 #[cfg(test)]
 mod faults;
 mod format;

@@ -76,16 +76,6 @@ impl Link {
         self.answer(async { way.send(command).await.map_err(classify) }).await
     }
 
-    /// One command that writes to keys of a tag.
-    pub(super) async fn write<T: FromRedisValue>(
-        &self,
-        tag: &Tag,
-        command: &Cmd,
-    ) -> Result<T, StoreError> {
-        let mut way = self.way(tag);
-        self.answer(async { way.send(command).await.map_err(classify) }).await
-    }
-
     /// What an acknowledgement is worth in the Redis that holds the keys of a tag.
     pub(super) async fn durability(&self, tag: &Tag) -> Result<Durability, StoreError> {
         let mut way = self.way(tag);
@@ -164,6 +154,26 @@ impl Link {
         let mut way = self.way(&catalog.tag);
         let call = self.procedures.remove(&mut way, catalog, id, expected, shards, event);
         self.answer(call).await
+    }
+
+    pub(super) async fn erase(
+        &self,
+        keys: &ShardKeys,
+        directory: &str,
+        most: u64,
+    ) -> Result<u64, StoreError> {
+        let mut way = self.way(keys.tag());
+        self.answer(self.procedures.erase(&mut way, directory, most)).await
+    }
+
+    pub(super) async fn forget(
+        &self,
+        catalog: &CatalogKeys,
+        id: &ExperimentId,
+        note: &str,
+    ) -> Result<(), StoreError> {
+        let mut way = self.way(&catalog.tag);
+        self.answer(self.procedures.forget(&mut way, catalog, id, note)).await
     }
 
     pub(super) async fn sweep(

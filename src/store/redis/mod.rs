@@ -21,6 +21,7 @@ pub mod keys;
 mod lines;
 mod link;
 mod procedures;
+mod removal;
 mod way;
 
 use std::fmt;
@@ -47,9 +48,6 @@ use procedures::Changed;
 
 pub use keys::{InvalidPrefix, Prefix};
 pub use lines::QueueLimits;
-
-/// Keys read or deleted in one step: few enough that no step keeps Redis busy for long.
-const STEP: usize = 64;
 
 /// How often a record is tried again after garbage of its predecessor was cleared away.
 const PUT_ATTEMPTS: usize = 3;
@@ -128,12 +126,6 @@ impl RedisStore {
         ShardKeys::new(&self.options.prefix, shard)
     }
 
-    async fn directory(&self, keys: &ShardKeys, key: &str) -> Result<Vec<String>, StoreError> {
-        let mut directory: Vec<String> = self.link.read(keys.tag(), &Cmd::smembers(key)).await?;
-        directory.sort_unstable();
-        Ok(directory)
-    }
-
     /// The rows that a directory lists and whose names start with `prefix`.
     async fn read(
         &self,
@@ -148,22 +140,6 @@ impl RedisStore {
             }
         }
         Ok(rows)
-    }
-
-    /// Deletes all data of shards, then the note that says so. Repeating it does no harm.
-    async fn erase(&self, id: &ExperimentId, shards: &[ShardKey]) -> Result<(), StoreError> {
-        for shard in shards {
-            let keys = self.shard_keys(shard);
-            for directory in [keys.segments(), keys.directory()] {
-                for step in self.directory(&keys, &directory).await?.chunks(STEP) {
-                    let _: u64 = self.link.write(keys.tag(), &Cmd::unlink(step)).await?;
-                }
-                // Last, so that an interrupted removal still finds what is left.
-                let _: u64 = self.link.write(keys.tag(), &Cmd::unlink(directory)).await?;
-            }
-        }
-        let done = Cmd::hdel(&self.catalog.removals, id.as_str());
-        self.link.write::<u64>(&self.catalog.tag, &done).await.map(drop)
     }
 }
 
@@ -278,6 +254,7 @@ impl Store for RedisStore {
     }
 
     async fn sweep(&self) -> Result<(), StoreError> {
+        self.finish_removals().await?;
         while self.link.sweep(&self.catalog, &self.options.audit).await? > 0 {}
         Ok(())
     }

@@ -41,7 +41,10 @@ const REMOVE: Source =
 const SWEEP: Source = ("sweep", concat!(include_str!("change.lua"), include_str!("sweep.lua")), "");
 const RECORDS: Source = ("records", include_str!("records.lua"), "'no-writes'");
 
-const ALL: [Source; 8] = [APPLY, RAISE, ROWS, NOTE, PUT, REMOVE, SWEEP, RECORDS];
+const ERASE: Source = ("erase", include_str!("erase.lua"), "");
+const FORGET: Source = ("forget", include_str!("forget.lua"), "");
+
+const ALL: [Source; 10] = [APPLY, RAISE, ROWS, NOTE, PUT, REMOVE, SWEEP, RECORDS, ERASE, FORGET];
 
 /// The procedures, digested once.
 pub(super) struct Procedures {
@@ -56,6 +59,8 @@ pub(super) struct Procedures {
     remove: Procedure,
     sweep: Procedure,
     records: Procedure,
+    erase: Procedure,
+    forget: Procedure,
 }
 
 struct Procedure {
@@ -103,6 +108,8 @@ impl Procedures {
             remove: procedure(REMOVE),
             sweep: procedure(SWEEP),
             records: procedure(RECORDS),
+            erase: procedure(ERASE),
+            forget: procedure(FORGET),
         }
     }
 
@@ -226,6 +233,33 @@ impl Procedures {
             call.arg(2).arg(&catalog.experiments).arg(&catalog.version);
         });
         records.await.map_err(classify)
+    }
+
+    /// How many names left the directory together with their keys.
+    pub(super) async fn erase(
+        &self,
+        way: &mut Way,
+        directory: &str,
+        most: u64,
+    ) -> Result<u64, StoreError> {
+        let erased = self.call(way, &self.erase, |call| {
+            call.arg(1).arg(directory).arg(most);
+        });
+        erased.await.map_err(classify)
+    }
+
+    /// Deletes the note of a removal if it is this one.
+    pub(super) async fn forget(
+        &self,
+        way: &mut Way,
+        catalog: &CatalogKeys,
+        id: &ExperimentId,
+        note: &str,
+    ) -> Result<(), StoreError> {
+        let forgotten = self.call::<u64>(way, &self.forget, |call| {
+            call.arg(1).arg(&catalog.removals).arg(id.as_str()).arg(note);
+        });
+        forgotten.await.map(drop).map_err(classify)
     }
 
     /// How many events left the audit log.

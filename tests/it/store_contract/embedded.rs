@@ -284,7 +284,7 @@ async fn a_copy_taken_while_writing_has_everything_acknowledged() {
     writer.join_all().await;
 }
 
-fn copy_directory(from: &Path, to: &Path) {
+pub(super) fn copy_directory(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

@@ -12,5 +12,6 @@ mod order;
 mod reading;
 mod records;
 mod redis;
+mod removal;
 mod resend;
 mod together;
