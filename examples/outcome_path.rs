@@ -82,7 +82,8 @@ impl Server {
             .spawn()
             .expect("redis-server on PATH");
         let server = Self { directory, process };
-        while RedisStore::connect(&server.url(), Options::default()).await.is_err() {
+        let store = RedisStore::new(&server.url(), Options::default()).unwrap();
+        while store.records().await.is_err() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         server
@@ -96,9 +97,9 @@ impl Server {
         format!("redis+unix://{}", self.socket().display())
     }
 
-    async fn store(&self) -> Arc<RedisStore> {
+    fn store(&self) -> Arc<RedisStore> {
         let options = Options { timeout: Duration::from_secs(10), ..Options::default() };
-        Arc::new(RedisStore::connect(&self.url(), options).await.unwrap())
+        Arc::new(RedisStore::new(&self.url(), options).unwrap())
     }
 
     fn cpu_seconds(&self) -> f64 {
@@ -188,7 +189,7 @@ struct Cost {
 
 /// The load and its generator share the machine, as server and clients would.
 async fn run(server: &Server, in_flight: u64, together: bool, seconds: u64) -> Cost {
-    let store = server.store().await;
+    let store = server.store();
     let client = redis::Client::open(server.url()).unwrap();
     let connection = client.get_multiplexed_async_connection().await.unwrap();
     let script = Arc::new(redis::Script::new(PLAIN));
@@ -263,7 +264,7 @@ async fn speed(in_flight: u64, rounds: u64, seconds: u64) {
 async fn memory() {
     const MILLION: u64 = 1_000_000;
     let server = Server::start("no").await;
-    let store = server.store().await;
+    let store = server.store();
     let bare = |number: u64, id: bool| Event {
         dedup: id.then(|| fingerprint(scramble(number))),
         unit: fingerprint(if id { 0 } else { scramble(number) }),

@@ -7,6 +7,7 @@
 
 mod open;
 mod program;
+mod readiness;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tonic::transport::server::TcpIncoming;
 
@@ -27,6 +28,7 @@ use crate::store::{Durability, Level, Metered, StoreError};
 use crate::telemetry::{Telemetry, TelemetryError};
 
 pub use self::program::{Failure, client, program};
+use self::readiness::{Announcement, StoreHealth};
 
 /// Outcomes that wait to be taken apart into scores.
 const SCORE_QUEUE: usize = 8_192;
@@ -65,9 +67,6 @@ pub enum ServerError {
     /// The store does not tell what it promises.
     #[error("cannot find out what the store promises")]
     UnknownDurability(#[source] ServiceError),
-    /// The experiments cannot be read.
-    #[error("cannot read the experiments from the store")]
-    Catalog(#[source] ServiceError),
     /// gRPC failed.
     #[error("the gRPC server failed")]
     Grpc(#[source] tonic::transport::Error),
@@ -131,7 +130,7 @@ pub async fn serve(
     telemetry: &Telemetry,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServerError> {
-    let store = Arc::new(Metered::new(open::store(settings).await?));
+    let store = Arc::new(Metered::new(open::store(settings)?));
     run(settings, store, listeners, telemetry, shutdown).await
 }
 
@@ -155,20 +154,25 @@ async fn run(
     }
     let service = Arc::new(service);
     let metrics = Metrics::new(Arc::clone(&service), store, scores, telemetry.families());
-    service.refresh().await.map_err(ServerError::Catalog)?;
-    require(&service, settings.require_durability).await?;
+    let (has_read, first_read) = oneshot::channel();
+    let mut store_health = StoreHealth::new(settings.store.to_string(), has_read);
+    // Before anybody is answered: where the store is there, the first call finds the experiments.
+    let read = service.refresh().await;
+    if read.is_ok() {
+        require(&service, settings.require_durability).await?;
+    }
+    store_health.hear(read);
     let (grpc_address, http_address) = listeners.addresses()?;
     let readiness = Announcement::new();
     let (stop, stopping) = watch::channel(false);
     let health = readiness.grpc.subscribe();
     tasks.serve_grpc(listeners.grpc, Arc::clone(&service), telemetry, health, &stopping);
     tasks.serve_http(listeners.http, &readiness.http, metrics, &stopping);
-    tasks.follow_catalog(Arc::clone(&service), &stopping);
+    tasks.follow_catalog(Arc::clone(&service), store_health, &stopping);
     tasks.sweep(Arc::clone(&service), &stopping);
     tasks.observe(Arc::clone(&service), &stopping);
-    tasks.follow_durability(service, settings.require_durability, &stopping);
+    tasks.follow_durability(Arc::clone(&service), settings.require_durability, &stopping);
     tasks.record_exposures(recorder);
-    readiness.announce(Ready::Yes);
     if !(grpc_address.ip().is_loopback() && http_address.ip().is_loopback()) {
         tracing::warn!(
             "listening beyond loopback without authentication and TLS: trust the network"
@@ -178,11 +182,14 @@ async fn run(
     tokio::select! {
         () = shutdown => {}
         failed = tasks.first_to_end() => return failed,
+        refused = become_ready(&readiness, first_read, &service, settings) => return Err(refused),
     }
     tracing::info!("draining");
     readiness.announce(Ready::No("draining".to_owned()));
     // There is nothing more to announce, and who watches the health must not hold up the drain.
     drop(readiness);
+    // The exposures end with the last one who may bring some.
+    drop(service);
     // Nobody listens any more only if every task has ended, which is what is wanted.
     stop.send_replace(true);
     let deadline = settings.drain_deadline;
@@ -202,6 +209,36 @@ async fn require(service: &Service, required: Level) -> Result<(), ServerError> 
     Ok(())
 }
 
+/// Announces that traffic may come as soon as the experiments have been read. Ends only when the
+/// store, which was away at the start, promises too little.
+async fn become_ready(
+    readiness: &Announcement,
+    first_read: oneshot::Receiver<()>,
+    service: &Service,
+    settings: &Settings,
+) -> ServerError {
+    readiness.announce(Ready::No("the experiments have not been read from the store".to_owned()));
+    if first_read.await.is_err() {
+        // Whoever reads has ended, and with it the server.
+        return std::future::pending().await;
+    }
+    let required = settings.require_durability;
+    loop {
+        match service.durability() {
+            Some(durability) if durability.level < required => {
+                return ServerError::NotDurable { required, durability };
+            }
+            Some(_) => break,
+            None => match service.refresh_durability().await {
+                Ok(durability) => tell(&durability, required),
+                Err(_) => tokio::time::sleep(settings.service.catalog_poll).await,
+            },
+        }
+    }
+    readiness.announce(Ready::Yes);
+    std::future::pending().await
+}
+
 fn tell(durability: &Durability, required: Level) {
     let Durability { level, meaning, .. } = durability;
     if *level < required {
@@ -210,23 +247,6 @@ fn tell(durability: &Durability, required: Level) {
         tracing::warn!(durability = %level, "{meaning}");
     } else {
         tracing::info!(durability = %level, "{meaning}");
-    }
-}
-
-/// Tells both edges whether traffic should come.
-struct Announcement {
-    http: Readiness,
-    grpc: watch::Sender<bool>,
-}
-
-impl Announcement {
-    fn new() -> Self {
-        Self { http: Readiness::new(), grpc: watch::Sender::new(false) }
-    }
-
-    fn announce(&self, ready: Ready) {
-        self.grpc.send_replace(ready == Ready::Yes);
-        self.http.set(ready);
     }
 }
 
@@ -273,23 +293,15 @@ impl Tasks {
         });
     }
 
-    fn follow_catalog(&mut self, service: Arc<Service>, stopping: &watch::Receiver<bool>) {
+    fn follow_catalog(
+        &mut self,
+        service: Arc<Service>,
+        mut health: StoreHealth,
+        stopping: &watch::Receiver<bool>,
+    ) {
         let stop = stopped(stopping.clone());
         self.0.spawn(async move {
-            let mut healthy = true;
-            // Once when it goes and once when it comes back: the poll goes on every second.
-            let follow = service.follow(rpc::now, |result| match result {
-                Ok(()) if healthy => {}
-                Ok(()) => {
-                    healthy = true;
-                    tracing::info!("the store answers again");
-                }
-                Err(error) if healthy => {
-                    healthy = false;
-                    tracing::warn!(%error, "the store does not answer; assigning from the last snapshot");
-                }
-                Err(_) => {}
-            });
+            let follow = service.follow(rpc::now, |result| health.hear(result));
             tokio::select! {
                 () = follow => {}
                 () = stop => {}

@@ -8,7 +8,7 @@ use crate::store::embedded::{self, EmbeddedStore};
 use crate::store::redis::{self, RedisStore};
 use crate::store::{Store, StoreError};
 
-pub(super) async fn store(settings: &Settings) -> Result<Arc<dyn Store>, ServerError> {
+pub(super) fn store(settings: &Settings) -> Result<Arc<dyn Store>, ServerError> {
     let refused =
         |source: StoreError| ServerError::Store { location: settings.store.to_string(), source };
     let (dedup_window, audit) = (settings.dedup_window, settings.audit);
@@ -25,7 +25,7 @@ pub(super) async fn store(settings: &Settings) -> Result<Arc<dyn Store>, ServerE
                 audit,
                 ..redis::Options::default()
             };
-            Ok(Arc::new(RedisStore::connect(url, options).await.map_err(refused)?))
+            Ok(Arc::new(RedisStore::new(url, options).map_err(refused)?))
         }
     }
 }

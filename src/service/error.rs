@@ -124,7 +124,9 @@ impl From<StoreError> for ServiceError {
             StoreError::CounterFull => Self::CounterFull,
             StoreError::Corrupt(what) => Self::StoreBroken(what),
             // A use case that writes conditionally handles the conflict itself.
-            StoreError::Conflict { .. } => Self::StoreBroken("an unexpected conflict".to_owned()),
+            StoreError::Conflict { .. } | StoreError::Moved { .. } => {
+                Self::StoreBroken("an unexpected conflict".to_owned())
+            }
         }
     }
 }

@@ -7,7 +7,9 @@ mod catalog;
 mod durability;
 mod error;
 mod exposures;
+mod follow;
 mod history;
+mod layers;
 mod listing;
 mod looks;
 mod meters;
@@ -20,7 +22,7 @@ mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::experiment::{ShardCount, Timestamp};
+use crate::domain::experiment::ShardCount;
 use crate::store::{Durability, Store};
 use arc_swap::ArcSwapOption;
 use tokio::sync::Semaphore;
@@ -28,7 +30,7 @@ use tokio::sync::Semaphore;
 pub use self::admin::{EtagCheck, Saved, Update};
 pub use self::assign::{Assigned, NamedPlace};
 pub use self::audit::{AuditEvents, AuditRequest};
-pub use self::catalog::{Catalog, Snapshot};
+pub use self::catalog::{Catalog, Change, Publication, Snapshot};
 pub use self::error::{InvalidInput, ServiceError};
 pub use self::exposures::ExposureRecorder;
 pub use self::history::HistoryRequest;
@@ -49,7 +51,8 @@ pub struct Options {
     pub shards: ShardCount,
     /// How many exposures may wait to be recorded before further ones are dropped.
     pub exposure_queue: usize,
-    /// How often the store is asked whether the experiments changed.
+    /// How often the store is asked whether the experiments changed, give or take a quarter. Its
+    /// announcements come earlier, as a rule.
     pub catalog_poll: Duration,
     /// How often running experiments are checked for a point of their history that is due; `None`
     /// leaves all looks to those who ask. What a sequential test shows depends on when somebody
@@ -130,34 +133,6 @@ impl Service {
             catalog_age: self.catalog.age(),
             exposures_waiting: self.exposures.waiting(),
             exposures_dropped: self.exposures.dropped(),
-        }
-    }
-
-    /// Reads the experiments if they changed since the last time.
-    ///
-    /// # Errors
-    /// [`ServiceError::StoreUnavailable`].
-    pub async fn refresh(&self) -> Result<(), ServiceError> {
-        self.catalog.refresh(self.store.as_ref()).await
-    }
-
-    /// Keeps the catalog fresh and pauses what has come to its planned end, for as long as it is
-    /// polled. `on_result` hears of every attempt, `now` tells the time.
-    pub async fn follow(
-        &self,
-        now: impl Fn() -> Timestamp + Send,
-        mut on_result: impl FnMut(Result<(), ServiceError>) + Send,
-    ) {
-        let mut ticks = tokio::time::interval(self.options.catalog_poll);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            let refreshed = self.refresh().await;
-            let settled = match refreshed {
-                Ok(()) => self.pause_overdue(now()).await,
-                failed => failed,
-            };
-            on_result(settled);
         }
     }
 

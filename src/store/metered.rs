@@ -12,8 +12,8 @@ use crate::domain::experiment::{Experiment, Revision};
 use crate::domain::id::ExperimentId;
 use crate::meter::{Counts, Durations, Histogram};
 use crate::store::{
-    Activity, Applied, AuditPage, AuditQuery, Durability, Note, Notes, Records, Rows, Store,
-    StoreError,
+    Activity, Announcements, Applied, AuditPage, AuditQuery, Changes, Durability, Note, Notes,
+    Records, Rows, Store, StoreError,
 };
 
 /// The methods of [`Store`] that ask it something.
@@ -26,7 +26,8 @@ enum Operation {
     Note,
     Notes,
     Records,
-    Version,
+    Changes,
+    Announcements,
     Get,
     Put,
     Remove,
@@ -36,7 +37,7 @@ enum Operation {
 }
 
 /// With their names.
-const OPERATIONS: [(Operation, &str); 14] = [
+const OPERATIONS: [(Operation, &str); 15] = [
     (Operation::Apply, "apply"),
     (Operation::Raise, "raise"),
     (Operation::Rows, "rows"),
@@ -44,7 +45,8 @@ const OPERATIONS: [(Operation, &str); 14] = [
     (Operation::Note, "note"),
     (Operation::Notes, "notes"),
     (Operation::Records, "records"),
-    (Operation::Version, "version"),
+    (Operation::Changes, "changes"),
+    (Operation::Announcements, "announcements"),
     (Operation::Get, "get"),
     (Operation::Put, "put"),
     (Operation::Remove, "remove"),
@@ -54,7 +56,8 @@ const OPERATIONS: [(Operation, &str); 14] = [
 ];
 
 /// The kinds of [`StoreError`].
-const ERRORS: [&str; 5] = ["unavailable", "conflict", "counter_full", "overloaded", "corrupt"];
+const ERRORS: [&str; 6] =
+    ["unavailable", "conflict", "counter_full", "overloaded", "corrupt", "moved"];
 
 /// Where an error is counted.
 fn kind(error: &StoreError) -> usize {
@@ -64,6 +67,7 @@ fn kind(error: &StoreError) -> usize {
         StoreError::CounterFull => 2,
         StoreError::Overloaded => 3,
         StoreError::Corrupt(_) => 4,
+        StoreError::Moved { .. } => 5,
     }
 }
 
@@ -165,21 +169,27 @@ impl Store for Metered {
         self.count(Operation::Records, self.inner.records()).await
     }
 
-    async fn version(&self) -> Result<u64, StoreError> {
-        self.count(Operation::Version, self.inner.version()).await
+    async fn changes(&self, since: u64) -> Result<Changes, StoreError> {
+        self.count(Operation::Changes, self.inner.changes(since)).await
+    }
+
+    async fn announcements(&self) -> Result<Announcements, StoreError> {
+        self.count(Operation::Announcements, self.inner.announcements()).await
     }
 
     async fn get(&self, id: &ExperimentId) -> Result<Option<Experiment>, StoreError> {
         self.count(Operation::Get, self.inner.get(id)).await
     }
 
-    async fn put(
+    async fn put_at(
         &self,
+        version: Option<u64>,
         experiment: &Experiment,
         expected: Option<Revision>,
         cause: &Cause,
     ) -> Result<(), StoreError> {
-        self.count(Operation::Put, self.inner.put(experiment, expected, cause)).await
+        let put = self.inner.put_at(version, experiment, expected, cause);
+        self.count(Operation::Put, put).await
     }
 
     async fn remove(

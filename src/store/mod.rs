@@ -69,11 +69,20 @@
 //! of the stamp reuses the slot: notes stay as many as there are slots. Durable as `apply` is;
 //! removed with the shard. What the bytes mean is the caller's affair.
 //!
-//! **Records.** [`Store::put`] is compare-and-set on the revision. Every change of any record
-//! raises the catalog's version by at least 1, so that polling one number finds every change; a
-//! store that lost its past does not come to a version again that stood for other records.
-//! [`Store::remove`] deletes the record first and then every row, note, unit and event of the
-//! shards named, in steps that nobody else has to wait for; whoever reads the shards finds nothing
+//! **Records.** [`Store::put`] is compare-and-set on the revision, [`Store::put_at`] on the
+//! catalog's version as well, for what depends on other records. Every change of any record raises
+//! that version by at least 1; a store that lost its past does not come to a version again that
+//! stood for other records.
+//!
+//! **Changes.** [`Store::changes`] tells what happened to the records since a version, at a cost of
+//! what changed and not of all there is. Each record comes as it is now; asking on until there is
+//! nothing more leads to the records of one version. A store remembers some last changes; whoever
+//! lags behind further, or comes with a version that this store never had, reads all records again.
+//! [`Store::announcements`] tells early that it is time to ask. It may lose any number of changes,
+//! end at any time or fall silent: whoever needs to be right asks every now and then.
+//!
+//! **Removal.** [`Store::remove`] deletes the record first and then every row, note, unit and event
+//! of the shards named, in steps that nobody else has to wait for; whoever reads the shards finds nothing
 //! once it has returned. A crash, or a caller that goes away, leaves garbage that no record refers
 //! to, never a record without its data. The store remembers such garbage and clears it: in the next
 //! [`Store::sweep`], or when it is opened, and in any case before a record of that name is created
@@ -107,6 +116,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use async_trait::async_trait;
+use futures_util::stream::BoxStream;
 
 use crate::domain::audit::Cause;
 use crate::domain::counter::{Event, ShardKey};
@@ -144,14 +154,36 @@ pub enum Applied {
     Labelled(Label),
 }
 
-/// All experiments at one version.
+/// All experiments.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Records {
-    /// Grows with every change.
+    /// The catalog's version before they were read: what changed while they were is told by
+    /// [`Store::changes`] since then.
     pub version: u64,
     /// In no particular order.
     pub experiments: Vec<Experiment>,
 }
+
+/// The answer to [`Store::changes`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Changes {
+    /// Nothing.
+    None,
+    /// These records changed.
+    Some {
+        /// On the way to this version.
+        version: u64,
+        /// Each once and as it is now; `None` when it is gone.
+        records: Vec<(ExperimentId, Option<Experiment>)>,
+        /// Whether more happened since that version.
+        more: bool,
+    },
+    /// The store does not remember: all records have to be read.
+    Unknown,
+}
+
+/// Versions that the catalog comes to, from now on.
+pub type Announcements = BoxStream<'static, u64>;
 
 /// How busy a store is in this process: for people who watch it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -178,6 +210,12 @@ pub enum StoreError {
         /// What is there; `None` when there is no record.
         actual: Option<Revision>,
     },
+    /// The catalog is not at the version that the change was made from.
+    #[error("the catalog is at version {actual}")]
+    Moved {
+        /// Where it is.
+        actual: u64,
+    },
     /// A counter or a maximum would go beyond [`COUNTER_LIMIT`]. Nothing of the batch was applied.
     #[error("a counter is full")]
     CounterFull,
@@ -199,6 +237,7 @@ impl StoreError {
             Self::Conflict { expected, actual } => {
                 Self::Conflict { expected: *expected, actual: *actual }
             }
+            Self::Moved { actual } => Self::Moved { actual: *actual },
             Self::CounterFull => Self::CounterFull,
             Self::Overloaded => Self::Overloaded,
             Self::Corrupt(what) => Self::Corrupt(what.clone()),
@@ -254,17 +293,23 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
     async fn notes(&self, shard: &ShardKey) -> Result<Notes, StoreError>;
 
-    /// All records and the version they stand at.
+    /// All records, each as it was at some time during the call.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
     async fn records(&self) -> Result<Records, StoreError>;
 
-    /// The version alone: cheap enough to poll.
+    /// What happened to the records since the catalog was at a version. Cheap enough to poll.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
-    async fn version(&self) -> Result<u64, StoreError>;
+    async fn changes(&self, since: u64) -> Result<Changes, StoreError>;
+
+    /// Listens for changes, until the stream ends.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn announcements(&self) -> Result<Announcements, StoreError>;
 
     /// One record as it is now.
     ///
@@ -279,6 +324,20 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// [`StoreError::Conflict`], [`StoreError::Unavailable`], [`StoreError::Corrupt`].
     async fn put(
         &self,
+        experiment: &Experiment,
+        expected: Option<Revision>,
+        cause: &Cause,
+    ) -> Result<(), StoreError> {
+        self.put_at(None, experiment, expected, cause).await
+    }
+
+    /// The same while the catalog is at a version; `None` is for any.
+    ///
+    /// # Errors
+    /// As [`Self::put`]; [`StoreError::Moved`].
+    async fn put_at(
+        &self,
+        version: Option<u64>,
         experiment: &Experiment,
         expected: Option<Revision>,
         cause: &Cause,

@@ -6,15 +6,16 @@ mod transitions;
 
 use crate::domain::audit::{Action, Author, Cause};
 use crate::domain::draft::Draft;
-use crate::domain::experiment::{Experiment, Revision, State, Timestamp};
+use crate::domain::experiment::{Experiment, Revision, Timestamp};
 use crate::domain::id::ExperimentId;
 use crate::domain::lifecycle::Change;
 use crate::service::catalog::not_found;
 use crate::service::{InvalidInput, Service, ServiceError};
 use crate::store::StoreError;
 
-/// How often a change is made again on a newer record, when the caller set no etag.
-const TRIES: usize = 8;
+/// How often a change is made again on newer records. Each time somebody else's change went
+/// through.
+const TRIES: usize = 32;
 
 /// Whether a change depends on the revision that the caller read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,37 +140,20 @@ impl Service {
             if !update.etag.admits(stored.revision) {
                 return Err(ServiceError::EtagMismatch(id));
             }
-            let change = self.changed(&update, &stored, cause.time).await?;
+            let change = changed(&update, &stored, cause.time)?;
             let Change { experiment, changed, new_iteration } = change;
             let saved = Saved { experiment, changed, new_iteration };
-            if update.validate_only || saved.changed.is_empty() {
+            if saved.changed.is_empty() {
                 return Ok(saved);
             }
-            if self.replace(&saved.experiment, stored.revision, &cause).await? {
+            let version = self.claim_layer(&saved.experiment).await?;
+            if update.validate_only
+                || self.replace(version, &saved.experiment, stored.revision, &cause).await?
+            {
                 return Ok(saved);
             }
         }
         Err(ServiceError::EtagMismatch(update.draft.experiment_id))
-    }
-
-    async fn changed(
-        &self,
-        update: &Update,
-        stored: &Experiment,
-        now: Timestamp,
-    ) -> Result<Change, ServiceError> {
-        let merged =
-            update.draft.clone().masked(Draft::from(&stored.definition), &update.mask).map_err(
-                |violations| ServiceError::Invalid { input: InvalidInput::Experiment, violations },
-            )?;
-        let definition = merged.parse().map_err(ServiceError::experiment)?;
-        let change = stored
-            .update(definition, now)
-            .map_err(|refused| ServiceError::change(stored.id().as_str(), refused))?;
-        if change.experiment.state == State::Running {
-            self.check_layer(&change.experiment).await?;
-        }
-        Ok(change)
     }
 
     async fn upsert(&self, update: Update, cause: &Cause) -> Result<Saved, ServiceError> {
@@ -181,19 +165,21 @@ impl Service {
         Ok(Saved { experiment, changed, new_iteration: false })
     }
 
-    /// Writes a record over the revision it was made from; `false` when somebody was faster.
+    /// Writes a record over the revision it was made from, at the version of the catalog that it
+    /// depends on; `false` when somebody was faster.
     async fn replace(
         &self,
+        version: Option<u64>,
         next: &Experiment,
         from: Revision,
         cause: &Cause,
     ) -> Result<bool, ServiceError> {
-        match self.store.put(next, Some(from), cause).await {
+        match self.store.put_at(version, next, Some(from), cause).await {
             Ok(()) => {
                 self.refresh_after_write().await;
                 Ok(true)
             }
-            Err(StoreError::Conflict { .. }) => Ok(false),
+            Err(StoreError::Conflict { .. } | StoreError::Moved { .. }) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
@@ -205,24 +191,16 @@ impl Service {
             tracing::warn!(%error, "the catalog will be refreshed by the next poll");
         }
     }
+}
 
-    async fn check_layer(&self, experiment: &Experiment) -> Result<(), ServiceError> {
-        let Some(slot) = &experiment.definition.layer else { return Ok(()) };
-        let records = self.store.records().await?;
-        let rival = records.experiments.iter().find(|other| {
-            let theirs = other.definition.layer.as_ref();
-            other.id() != experiment.id()
-                && other.state == State::Running
-                && theirs.is_some_and(|theirs| {
-                    theirs.layer == slot.layer && theirs.buckets.overlaps(slot.buckets)
-                })
-        });
-        match rival {
-            None => Ok(()),
-            Some(other) => Err(ServiceError::LayerOverlap {
-                layer: slot.layer.to_string(),
-                other: other.id().to_string(),
-            }),
-        }
-    }
+/// What an update makes of a record.
+fn changed(update: &Update, stored: &Experiment, now: Timestamp) -> Result<Change, ServiceError> {
+    let merged = update.draft.clone().masked(Draft::from(&stored.definition), &update.mask);
+    let merged = merged.map_err(|violations| ServiceError::Invalid {
+        input: InvalidInput::Experiment,
+        violations,
+    })?;
+    let definition = merged.parse().map_err(ServiceError::experiment)?;
+    let change = stored.update(definition, now);
+    change.map_err(|refused| ServiceError::change(stored.id().as_str(), refused))
 }

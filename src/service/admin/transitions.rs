@@ -1,7 +1,7 @@
 //! Start, pause, conclude, archive, and the pause that comes by itself.
 
 use crate::domain::audit::{Action, Author, Cause};
-use crate::domain::experiment::{Experiment, State, Timestamp};
+use crate::domain::experiment::{Experiment, Timestamp};
 use crate::domain::id::VariantId;
 use crate::domain::lifecycle::InvalidTransition;
 use crate::domain::violation::Violations;
@@ -28,14 +28,6 @@ impl Service {
         author: &Author,
     ) -> Result<Experiment, ServiceError> {
         let now = author.time;
-        let stored = self.experiment(id).await?;
-        // What the transition itself refuses is said first.
-        if stored.state != State::Running
-            && etag.admits(stored.revision)
-            && stored.start(now).is_ok()
-        {
-            self.check_layer(&stored).await?;
-        }
         let cause = author.by(Action::Start);
         self.transition(id, etag, &cause, |experiment| experiment.start(now)).await
     }
@@ -155,8 +147,11 @@ impl Service {
                 experiment: id.to_owned(),
                 transition,
             })?;
-            let is_as_wanted = next.revision == stored.revision;
-            if is_as_wanted || self.replace(&next, stored.revision, cause).await? {
+            if next.revision == stored.revision {
+                return Ok(next);
+            }
+            let version = self.claim_layer(&next).await?;
+            if self.replace(version, &next, stored.revision, cause).await? {
                 return Ok(next);
             }
         }

@@ -51,7 +51,19 @@ impl Names {
         }
     }
 
-    pub(super) fn series(&self) -> usize {
+    /// Whether [`Self::of`] would be the same.
+    pub(super) fn are_of(&self, experiment: &Experiment) -> bool {
+        let definition = &experiment.definition;
+        self.variants.iter().eq(definition.variants.iter().map(|variant| &variant.id))
+            && self.metrics.iter().eq(definition.metrics.iter().map(|metric| &metric.id))
+    }
+
+    pub(super) fn series_of(experiment: &Experiment) -> usize {
+        let definition = &experiment.definition;
+        definition.variants.len() + definition.metrics.len() + Fate::ALL.len()
+    }
+
+    fn series(&self) -> usize {
         self.variants.len() + self.metrics.len() + Fate::ALL.len()
     }
 }

@@ -8,7 +8,7 @@
 
 mod experiment;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,32 +40,33 @@ impl Meters {
         Self { own_series, shared: Arc::new(ExperimentMeter::shared()) }
     }
 
-    /// A meter for each of these experiments, in their order; who had one of its own keeps it.
-    pub(super) fn for_all(
-        &self,
-        experiments: &[Experiment],
-        before: &HashMap<ExperimentId, Arc<ExperimentMeter>>,
-    ) -> Vec<Arc<ExperimentMeter>> {
-        let kept = |experiment: &Experiment| {
-            let meter = before.get(experiment.id()).filter(|meter| meter.names().is_some());
-            meter.filter(|_| is_counted(experiment.state))
+    /// The meter of those without numbers of their own, and of those that wait for some.
+    pub(super) fn shared(&self) -> &Arc<ExperimentMeter> {
+        &self.shared
+    }
+
+    /// Sees to it that each experiment has the meter that it should have, after the one that it had
+    /// or the shared one: who has numbers of its own keeps them, who comes first gets some next.
+    pub(super) fn settle(&self, experiments: &mut [(&Experiment, &mut Arc<ExperimentMeter>)]) {
+        let has_own = |experiment: &Experiment, meter: &ExperimentMeter| {
+            is_counted(experiment.state) && meter.names().is_some()
         };
-        let counted = experiments.iter().filter(|experiment| kept(experiment).is_some());
-        let taken: usize = counted.map(|experiment| Names::of(experiment).series()).sum();
+        let own = experiments.iter().filter(|(experiment, meter)| has_own(experiment, meter));
+        let taken: usize = own.map(|(experiment, _)| Names::series_of(experiment)).sum();
         let mut free = self.own_series.saturating_sub(taken);
-        let mut give = |experiment: &Experiment| {
-            let names = Names::of(experiment);
-            match kept(experiment) {
-                Some(meter) if meter.names() == Some(&names) => Arc::clone(meter),
-                Some(meter) => Arc::new(meter.renamed(names)),
-                None if is_counted(experiment.state) && names.series() <= free => {
-                    free -= names.series();
-                    Arc::new(ExperimentMeter::own(names))
+        for (experiment, meter) in experiments {
+            let series = Names::series_of(experiment);
+            if has_own(experiment, meter) {
+                if !meter.names().is_some_and(|names| names.are_of(experiment)) {
+                    **meter = Arc::new(meter.renamed(Names::of(experiment)));
                 }
-                None => Arc::clone(&self.shared),
+            } else if is_counted(experiment.state) && series <= free {
+                free -= series;
+                **meter = Arc::new(ExperimentMeter::own(Names::of(experiment)));
+            } else {
+                **meter = Arc::clone(&self.shared);
             }
-        };
-        experiments.iter().map(&mut give).collect()
+        }
     }
 
     /// What was counted, by experiment in the order of their names; then those that share.
@@ -124,6 +125,8 @@ pub struct ExperimentReading {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
     use crate::domain::draft::{Draft, MetricDraft, VariantDraft};
     use crate::domain::experiment::{ShardCount, Timestamp};
@@ -162,8 +165,12 @@ mod tests {
         experiments: &[Experiment],
         before: &HashMap<ExperimentId, Arc<ExperimentMeter>>,
     ) -> HashMap<ExperimentId, Arc<ExperimentMeter>> {
+        let kept = |e: &Experiment| Arc::clone(before.get(e.id()).unwrap_or(meters.shared()));
+        let mut known: Vec<_> = experiments.iter().map(kept).collect();
+        let mut pairs: Vec<_> = experiments.iter().zip(&mut known).collect();
+        meters.settle(&mut pairs);
         let ids = experiments.iter().map(|experiment| experiment.id().clone());
-        ids.zip(meters.for_all(experiments, before)).collect()
+        ids.zip(known).collect()
     }
 
     #[test]

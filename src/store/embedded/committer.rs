@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvError, TryRecvError};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::domain::audit::Cause;
 use crate::domain::counter::{Event, ShardKey};
@@ -29,32 +29,21 @@ pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 /// What callers ask for.
 #[derive(Debug)]
 pub(super) enum Request {
-    Apply {
-        shard: ShardKey,
-        events: Vec<Event>,
-        answer: Answer<Vec<Applied>>,
-    },
-    Raise {
-        shard: ShardKey,
-        rows: Rows,
-        answer: Answer<()>,
-    },
-    Note {
-        shard: ShardKey,
-        slot: u32,
-        note: Note,
-        answer: Answer<bool>,
-    },
-    Put {
-        experiment: Box<Experiment>,
-        expected: Option<Revision>,
-        cause: Cause,
-        answer: Answer<()>,
-    },
+    Apply { shard: ShardKey, events: Vec<Event>, answer: Answer<Vec<Applied>> },
+    Raise { shard: ShardKey, rows: Rows, answer: Answer<()> },
+    Note { shard: ShardKey, slot: u32, note: Note, answer: Answer<bool> },
+    Put { experiment: Box<Experiment>, only_if: Expected, cause: Cause, answer: Answer<()> },
     Remove(Removal, Answer<()>),
-    Sweep {
-        answer: Answer<()>,
-    },
+    Sweep { answer: Answer<()> },
+}
+
+/// What a change of a record was made from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Expected {
+    /// Of the record; `None` when there is none.
+    pub(super) revision: Option<Revision>,
+    /// Of the catalog; `None` for any.
+    pub(super) version: Option<u64>,
 }
 
 /// What is to be removed and why.
@@ -99,6 +88,8 @@ pub(super) struct Committer<J> {
     journal: J,
     windows: Windows,
     audit: AuditLimits,
+    /// Tells the version of the catalog.
+    versions: watch::Sender<u64>,
     traffic: Arc<Traffic>,
     /// Whether removed experiments have left something to erase.
     erasing: bool,
@@ -118,12 +109,14 @@ impl<J: Journal> Committer<J> {
         journal: J,
         windows: Windows,
         audit: AuditLimits,
+        versions: watch::Sender<u64>,
     ) -> Self {
         Self {
             state,
             journal,
             windows,
             audit,
+            versions,
             traffic: Arc::default(),
             erasing: false,
             broken: None,
@@ -187,10 +180,10 @@ impl<J: Journal> Committer<J> {
                     self.commit(ended);
                     reply(answer, self.note(shard, slot, note));
                 }
-                Request::Put { experiment, expected, cause, answer } => {
+                Request::Put { experiment, only_if, cause, answer } => {
                     let ended = std::mem::replace(&mut group, self.open_group());
                     self.commit(ended);
-                    reply(answer, self.put(*experiment, expected, &cause));
+                    reply(answer, self.put(*experiment, only_if, &cause));
                 }
                 Request::Remove(removal, answer) => {
                     let ended = std::mem::replace(&mut group, self.open_group());
@@ -281,34 +274,35 @@ impl<J: Journal> Committer<J> {
     fn put(
         &mut self,
         experiment: Experiment,
-        expected: Option<Revision>,
+        only_if: Expected,
         cause: &Cause,
     ) -> Result<(), StoreError> {
         let id = experiment.id().clone();
-        let logged = self.logged(&id, expected, cause, Some(&experiment))?;
-        let erased = if expected.is_none() { self.journal.erase_all(&id) } else { Ok(()) };
+        let logged = self.logged(&id, only_if, cause, Some(&experiment))?;
+        let erased = if only_if.revision.is_none() { self.journal.erase_all(&id) } else { Ok(()) };
         let written = erased.and_then(|()| self.journal.put(&experiment, &logged));
         written.map_err(|error| StoreError::unavailable(self.give_up(&error)))?;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.changed(logged);
-        state.records.insert(id, experiment);
+        state.changed(&id, Some(experiment), logged);
+        self.versions.send_replace(state.version);
         Ok(())
     }
 
     fn remove(&mut self, removal: &Removal) -> Result<(), StoreError> {
         let Removal { id, expected, shards, cause } = removal;
-        let logged = self.logged(id, Some(*expected), cause, None)?;
+        let only_if = Expected { revision: Some(*expected), version: None };
+        let logged = self.logged(id, only_if, cause, None)?;
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let written = self.journal.remove(&state, id, shards, &logged);
         drop(state);
         written.map_err(|error| StoreError::unavailable(self.give_up(&error)))?;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.changed(logged);
-        state.records.remove(id);
+        state.changed(id, None, logged);
         for shard in shards {
             state.shards.remove(shard);
         }
         self.erasing = true;
+        self.versions.send_replace(state.version);
         Ok(())
     }
 
@@ -329,11 +323,11 @@ impl<J: Journal> Committer<J> {
         }
     }
 
-    /// What goes with a change of a record that is where the caller expects it.
+    /// What goes with a change of a record, if everything is where the caller expects it.
     fn logged(
         &self,
         id: &ExperimentId,
-        expected: Option<Revision>,
+        only_if: Expected,
         cause: &Cause,
         after: Option<&Experiment>,
     ) -> Result<Logged, StoreError> {
@@ -341,8 +335,11 @@ impl<J: Journal> Committer<J> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let before = state.records.get(id);
         let actual = before.map(|experiment| experiment.revision);
-        if actual != expected {
-            return Err(StoreError::Conflict { expected, actual });
+        if actual != only_if.revision {
+            return Err(StoreError::Conflict { expected: only_if.revision, actual });
+        }
+        if only_if.version.is_some_and(|version| version != state.version) {
+            return Err(StoreError::Moved { actual: state.version });
         }
         let event = Entry::new(id, cause, before, after)?;
         let dropped =

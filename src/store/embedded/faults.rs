@@ -5,7 +5,7 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::domain::bucket::Fingerprint;
 use crate::domain::counter::{Admission, Event, Increment, ShardKey};
@@ -82,7 +82,9 @@ fn bench() -> Bench {
         appended: Arc::clone(&appended),
     };
     let windows = Windows::new(Clock::new(|| Timestamp(0)), Duration::from_secs(1));
-    let committer = Committer::new(Arc::clone(&state), journal, windows, AuditLimits::default());
+    let (versions, _) = watch::channel(0);
+    let audit = AuditLimits::default();
+    let committer = Committer::new(Arc::clone(&state), journal, windows, audit, versions);
     Bench { committer, state, fails, settling_fails, appended }
 }
 

@@ -10,6 +10,7 @@
 //! the directory.
 
 mod audit;
+mod changes;
 mod clock;
 mod committer;
 mod directory;
@@ -32,7 +33,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::oneshot;
+use futures_util::stream::{StreamExt as _, unfold};
+use tokio::sync::{oneshot, watch};
 
 use crate::domain::audit::Cause;
 use crate::domain::counter::{Event, ShardKey};
@@ -40,13 +42,13 @@ use crate::domain::experiment::{Experiment, Revision};
 use crate::domain::id::ExperimentId;
 use crate::domain::segment;
 use crate::store::{
-    Activity, Applied, AuditLimits, AuditPage, AuditQuery, Durability, Note, Notes, Records, Rows,
-    Store, StoreError, maxima,
+    Activity, Announcements, Applied, AuditLimits, AuditPage, AuditQuery, Changes, Durability,
+    Note, Notes, Records, Rows, Store, StoreError, maxima,
 };
 
 pub use clock::Clock;
 use clock::Windows;
-use committer::{Answer, Committer, Removal, Request, Traffic};
+use committer::{Answer, Committer, Expected, Removal, Request, Traffic};
 use disk::Disk;
 use journal::{Journal, Nowhere};
 use state::State;
@@ -89,6 +91,7 @@ pub struct EmbeddedStore {
     place: String,
     durability: Durability,
     state: Arc<RwLock<State>>,
+    versions: watch::Receiver<u64>,
     queue: Option<SyncSender<Request>>,
     traffic: Arc<Traffic>,
     committer: Option<JoinHandle<()>>,
@@ -132,14 +135,15 @@ impl EmbeddedStore {
     ) -> Result<Self, StoreError> {
         let state = Arc::new(RwLock::new(state));
         let (queue, requests) = sync_channel(QUEUE);
-        let committer = Committer::new(Arc::clone(&state), journal, windows, audit);
+        let (announce, versions) = watch::channel(0);
+        let committer = Committer::new(Arc::clone(&state), journal, windows, audit, announce);
         let traffic = committer.traffic();
         let committer = std::thread::Builder::new()
             .name("tiebreak-store".to_owned())
             .spawn(move || committer.run(&requests))
             .map_err(StoreError::unavailable)?;
-        let queue = Some(queue);
-        Ok(Self { place, durability, state, queue, traffic, committer: Some(committer) })
+        let (queue, committer) = (Some(queue), Some(committer));
+        Ok(Self { place, durability, state, versions, queue, traffic, committer })
     }
 
     async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, StoreError> {
@@ -228,22 +232,35 @@ impl Store for EmbeddedStore {
         Ok(Records { version: state.version, experiments })
     }
 
-    async fn version(&self) -> Result<u64, StoreError> {
-        Ok(self.state().version)
+    async fn changes(&self, since: u64) -> Result<Changes, StoreError> {
+        Ok(self.state().changes(since))
+    }
+
+    async fn announcements(&self) -> Result<Announcements, StoreError> {
+        let mut versions = self.versions.clone();
+        versions.mark_unchanged();
+        let next = async |mut versions: watch::Receiver<u64>| {
+            versions.changed().await.ok()?;
+            let version = *versions.borrow_and_update();
+            Some((version, versions))
+        };
+        Ok(unfold(versions, next).boxed())
     }
 
     async fn get(&self, id: &ExperimentId) -> Result<Option<Experiment>, StoreError> {
         Ok(self.state().records.get(id).cloned())
     }
 
-    async fn put(
+    async fn put_at(
         &self,
+        version: Option<u64>,
         experiment: &Experiment,
         expected: Option<Revision>,
         cause: &Cause,
     ) -> Result<(), StoreError> {
         let (experiment, cause) = (Box::new(experiment.clone()), cause.clone());
-        self.ask(|answer| Request::Put { experiment, expected, cause, answer }).await
+        let only_if = Expected { revision: expected, version };
+        self.ask(|answer| Request::Put { experiment, only_if, cause, answer }).await
     }
 
     async fn remove(

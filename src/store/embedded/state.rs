@@ -13,9 +13,10 @@ use crate::domain::experiment::Experiment;
 use crate::domain::id::ExperimentId;
 use crate::domain::segment::Label;
 use crate::store::embedded::audit::AuditLog;
+use crate::store::embedded::changes::ChangeLog;
 use crate::store::embedded::clock::Moment;
 use crate::store::embedded::journal::Logged;
-use crate::store::{Applied, COUNTER_LIMIT, Digest, Notes, Rows, StoreError, Window};
+use crate::store::{Applied, COUNTER_LIMIT, Changes, Digest, Notes, Rows, StoreError, Window};
 
 /// Sums by row and column.
 pub(super) type Sums = BTreeMap<String, BTreeMap<u32, i64>>;
@@ -25,6 +26,7 @@ pub(super) type Sums = BTreeMap<String, BTreeMap<u32, i64>>;
 pub(super) struct State {
     pub(super) shards: HashMap<ShardKey, Shard>,
     pub(super) records: BTreeMap<ExperimentId, Experiment>,
+    pub(super) changes: ChangeLog,
     pub(super) audit: AuditLog,
     /// Of the catalog.
     pub(super) version: u64,
@@ -79,11 +81,35 @@ impl Shard {
 }
 
 impl State {
-    /// Takes up what goes with a change of a record.
-    pub(super) fn changed(&mut self, logged: Logged) {
+    /// Takes up a change of a record, `None` for its removal, and what goes with it.
+    pub(super) fn changed(
+        &mut self,
+        id: &ExperimentId,
+        record: Option<Experiment>,
+        logged: Logged,
+    ) {
         self.version = logged.version;
+        self.changes.add(logged.version, id.clone());
         self.audit.add(logged.version, logged.event);
         self.audit.remove(&logged.dropped);
+        match record {
+            Some(record) => self.records.insert(id.clone(), record),
+            None => self.records.remove(id),
+        };
+    }
+
+    /// What happened to the records since a version.
+    pub(super) fn changes(&self, since: u64) -> Changes {
+        if since == self.version {
+            return Changes::None;
+        }
+        let current = |id: &ExperimentId| (id.clone(), self.records.get(id).cloned());
+        let changed = self.changes.since(since).filter(|_| since < self.version);
+        changed.map_or(Changes::Unknown, |ids| Changes::Some {
+            version: self.version,
+            records: ids.into_iter().map(current).collect(),
+            more: false,
+        })
     }
 
     /// Makes a change visible.

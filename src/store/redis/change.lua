@@ -30,6 +30,17 @@ local function next_version(key, log)
   return string.format('%.0f', version)
 end
 
+-- The log of changes names with every version the one before it, so that a reader sees whether
+-- something is missing and whether it is the reader's own past. It takes ascending versions only:
+-- one from another past is of no use to anybody.
+local function log_change(changes, length, before, version, experiment)
+  local entry = {version .. '-0', 'before', before, 'experiment', experiment}
+  if redis.pcall('XADD', changes, 'MAXLEN', length, unpack(entry)).err then
+    redis.call('DEL', changes)
+    redis.call('XADD', changes, unpack(entry))
+  end
+end
+
 -- The record in what the hash of experiments holds: behind its revision.
 local function record(stored)
   return stored and string.sub(stored, string.find(stored, ' ', 1, true) + 1) or ''

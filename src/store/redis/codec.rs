@@ -1,8 +1,9 @@
 //! Between the domain's values and the bytes in Redis. What does not parse is an error.
 
 use crate::domain::experiment::Experiment;
+use crate::domain::id::ExperimentId;
 use crate::domain::segment::Label;
-use crate::store::{Applied, StoreError, codec};
+use crate::store::{Applied, Changes, StoreError, codec};
 
 pub(super) use codec::of_another_release;
 
@@ -59,6 +60,27 @@ pub(super) fn parse_record(bytes: &[u8]) -> Result<Experiment, StoreError> {
     codec::decode(record.ok_or_else(|| StoreError::Corrupt("a record has no revision".into()))?)
 }
 
+/// Reads the reply of `changes.lua`.
+pub(super) fn changes(
+    (version, verdict, records): (u64, String, Vec<Option<Vec<u8>>>),
+) -> Result<Changes, StoreError> {
+    let more = match verdict.as_str() {
+        "NONE" => return Ok(Changes::None),
+        "UNKNOWN" => return Ok(Changes::Unknown),
+        "LAST" => false,
+        "MORE" => true,
+        other => return Err(StoreError::Corrupt(format!("the reply {other:?} about changes"))),
+    };
+    let unreadable = || StoreError::Corrupt("a change names no experiment".to_owned());
+    let changed = records.chunks(2).map(|pair| {
+        let [Some(id), record] = pair else { return Err(unreadable()) };
+        let id = std::str::from_utf8(id).ok().and_then(|id| ExperimentId::parse(id).ok());
+        let record = record.as_deref().map(parse_record).transpose()?;
+        Ok((id.ok_or_else(unreadable)?, record))
+    });
+    Ok(Changes::Some { version, records: changed.collect::<Result<_, _>>()?, more })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,5 +109,11 @@ mod tests {
         assert!(row("a", &[0; 12]).is_err());
         assert!(parse_record(b"17").is_err());
         assert!(parse_record(b"17 {}").is_err());
+        for records in
+            [vec![None, None], vec![Some(b"x".to_vec())], vec![Some(b"/".to_vec()), None]]
+        {
+            assert!(changes((1, "LAST".to_owned(), records)).is_err());
+        }
+        assert!(changes((1, "other".to_owned(), vec![])).is_err());
     }
 }

@@ -16,6 +16,7 @@
 //! | `{P:catalog}:format` | string | [`FORMAT`], written with the first record |
 //! | `{P:catalog}:audit` | stream | heads of the audit log's events; ids are versions |
 //! | `{P:catalog}:audited` | hash | version -> payload of that event; `bytes` -> size of the log |
+//! | `{P:catalog}:log` | stream | the last changes: version before, experiment; its ids are versions |
 //! | `{P:catalog}:changes` | channel | the new version, after every change |
 //!
 //! P is the prefix of the installation, E the experiment, C its incarnation in hexadecimal, I its
@@ -149,6 +150,7 @@ pub(super) struct CatalogKeys {
     pub(super) format: String,
     pub(super) audit: String,
     pub(super) audited: String,
+    pub(super) log: String,
     pub(super) changes: String,
 }
 
@@ -163,6 +165,7 @@ impl CatalogKeys {
             format: key("format"),
             audit: key("audit"),
             audited: key("audited"),
+            log: key("log"),
             changes: key("changes"),
             tag,
         }
@@ -234,10 +237,11 @@ mod tests {
                 format,
                 audit,
                 audited,
+                log,
                 changes,
                 tag: _,
             } = keys;
-            for key in [experiments, removals, version, format, audit, audited, changes] {
+            for key in [experiments, removals, version, format, audit, audited, log, changes] {
                 assert_eq!(hash_tag(&key), format!("{prefix}:catalog"));
             }
         }

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use futures_util::stream::StreamExt as _;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, Cmd, FromRedisValue};
+use redis::{Client, Cmd, FromRedisValue, Msg};
 
 use crate::domain::counter::ShardKey;
 use crate::domain::experiment::{Experiment, Revision};
@@ -16,11 +17,15 @@ use crate::store::redis::error::{Failed, classify, redact};
 use crate::store::redis::keys::{CatalogKeys, ShardKeys, Tag};
 use crate::store::redis::procedures::{Changed, Procedures};
 use crate::store::redis::way::Way;
-use crate::store::{Applied, AuditLimits, Durability, Note, Rows, StoreError};
+use crate::store::{
+    Announcements, Applied, AuditLimits, Changes, Durability, Note, Rows, StoreError,
+};
 
 /// A connection that comes back when it is lost.
 pub(super) struct Link {
     address: String,
+    /// For connections of their own: who listens on one cannot ask on it.
+    client: Client,
     connection: ConnectionManager,
     procedures: Procedures,
     timeout: Duration,
@@ -34,7 +39,8 @@ struct NoAnswer {
 }
 
 impl Link {
-    pub(super) async fn connect(url: &str, timeout: Duration) -> Result<Self, StoreError> {
+    /// Connects with the first call.
+    pub(super) fn new(url: &str, timeout: Duration) -> Result<Self, StoreError> {
         let client = Client::open(url).map_err(StoreError::unavailable)?;
         // One attempt at a time: the next call makes the next, and no caller waits for a row
         // of them.
@@ -42,10 +48,10 @@ impl Link {
             .set_connection_timeout(Some(timeout))
             .set_response_timeout(Some(timeout))
             .set_number_of_retries(0);
-        let connection = ConnectionManager::new_with_config(client, config)
-            .await
+        let connection = ConnectionManager::new_lazy_with_config(client.clone(), config)
             .map_err(StoreError::unavailable)?;
-        Ok(Self { address: redact(url), connection, procedures: Procedures::new(), timeout })
+        let (address, procedures) = (redact(url), Procedures::new());
+        Ok(Self { address, client, connection, procedures, timeout })
     }
 
     /// Bounds the wait as a whole; the driver's timeouts do not cover a connection being made.
@@ -123,23 +129,38 @@ impl Link {
         self.answer(self.procedures.note(&mut way, keys, slot, note)).await
     }
 
-    pub(super) async fn records(
+    pub(super) async fn changes(
         &self,
         catalog: &CatalogKeys,
-    ) -> Result<(Option<u64>, Vec<Vec<u8>>), StoreError> {
+        since: u64,
+    ) -> Result<Changes, StoreError> {
         let mut way = self.way(&catalog.tag);
-        self.answer(self.procedures.records(&mut way, catalog)).await
+        self.answer(self.procedures.changes(&mut way, catalog, since)).await
+    }
+
+    /// What is published on a channel from now on. A message that is no number says as well that
+    /// there is news.
+    pub(super) async fn listen(&self, channel: &str) -> Result<Announcements, StoreError> {
+        let subscribed = async {
+            let mut subscription = self.client.get_async_pubsub().await?;
+            subscription.subscribe(channel).await?;
+            Ok(subscription)
+        };
+        let subscription = self.answer(async { subscribed.await.map_err(classify) }).await?;
+        let version = |message: Msg| message.get_payload().unwrap_or(u64::MAX);
+        Ok(subscription.into_on_message().map(version).boxed())
     }
 
     pub(super) async fn put(
         &self,
         catalog: &CatalogKeys,
+        version: Option<u64>,
         experiment: &Experiment,
         expected: Option<Revision>,
         event: &Event,
     ) -> Result<Changed, StoreError> {
         let mut way = self.way(&catalog.tag);
-        let call = self.procedures.put(&mut way, catalog, experiment, expected, event);
+        let call = self.procedures.put(&mut way, catalog, version, experiment, expected, event);
         self.answer(call).await
     }
 

@@ -37,8 +37,8 @@ use crate::domain::experiment::{Experiment, Revision};
 use crate::domain::id::ExperimentId;
 use crate::domain::segment;
 use crate::store::{
-    Activity, Applied, AuditLimits, AuditPage, AuditQuery, BATCH_EVENTS, Durability, Note, Notes,
-    Records, Rows, Store, StoreError, maxima, window,
+    Activity, Announcements, Applied, AuditLimits, AuditPage, AuditQuery, BATCH_EVENTS, Changes,
+    Durability, Note, Notes, Records, Rows, Store, StoreError, maxima, window,
 };
 use delivery::Delivery;
 use keys::{CatalogKeys, ShardKeys};
@@ -48,6 +48,9 @@ use procedures::Changed;
 
 pub use keys::{InvalidPrefix, Prefix};
 pub use lines::QueueLimits;
+
+/// Records read in one step: few enough that no step keeps Redis busy for long.
+const RECORDS_STEP: usize = 64;
 
 /// How often a record is tried again after garbage of its predecessor was cleared away.
 const PUT_ATTEMPTS: usize = 3;
@@ -93,21 +96,19 @@ pub struct RedisStore {
 struct StillRemoving;
 
 impl RedisStore {
-    /// Connects to `redis://host:port/db`, or to a socket: `redis+unix:///path` or `unix:///path`.
+    /// In the Redis at `redis://host:port/db`, or at a socket: `redis+unix:///path` or
+    /// `unix:///path`. The first call connects, so Redis may be away for now.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when the address makes no sense or nobody answers there,
-    /// [`StoreError::Corrupt`] when what is there is in another format.
-    pub async fn connect(url: &str, options: Options) -> Result<Self, StoreError> {
-        let link = Arc::new(Link::connect(url, options.timeout).await?);
+    /// [`StoreError::Unavailable`] when the address makes no sense.
+    pub fn new(url: &str, options: Options) -> Result<Self, StoreError> {
+        let link = Arc::new(Link::new(url, options.timeout)?);
         let window = window::milliseconds(options.dedup_window);
         let (prefix, patience) = (options.prefix.clone(), 2 * options.timeout);
         let delivery = Delivery::new(Arc::clone(&link), prefix, window, patience)?;
         let lines = Lines::new(Arc::new(delivery), options.queue);
         let catalog = CatalogKeys::new(&options.prefix);
-        let store = Self { link, lines, options, catalog };
-        store.check_format().await?;
-        Ok(store)
+        Ok(Self { link, lines, options, catalog })
     }
 
     async fn check_format(&self) -> Result<(), StoreError> {
@@ -195,16 +196,29 @@ impl Store for RedisStore {
     }
 
     async fn records(&self) -> Result<Records, StoreError> {
-        let (version, records) = self.link.records(&self.catalog).await?;
-        let experiments = records.iter().map(|record| codec::parse_record(record));
-        let experiments = experiments.collect::<Result<_, _>>()?;
-        Ok(Records { version: version.unwrap_or_default(), experiments })
+        // Here, because nobody does anything before reading the records.
+        self.check_format().await?;
+        let CatalogKeys { tag, version, experiments, .. } = &self.catalog;
+        let version: Option<u64> = self.link.read(tag, &Cmd::get(version)).await?;
+        let ids: Vec<String> = self.link.read(tag, &Cmd::hkeys(experiments)).await?;
+        let mut records = Vec::with_capacity(ids.len());
+        for step in ids.chunks(RECORDS_STEP) {
+            let found: Vec<Option<Vec<u8>>> =
+                self.link.read(tag, &Cmd::hmget(experiments, step)).await?;
+            // What is missing was removed meanwhile.
+            for record in found.iter().flatten() {
+                records.push(codec::parse_record(record)?);
+            }
+        }
+        Ok(Records { version: version.unwrap_or_default(), experiments: records })
     }
 
-    async fn version(&self) -> Result<u64, StoreError> {
-        let version: Option<u64> =
-            self.link.read(&self.catalog.tag, &Cmd::get(&self.catalog.version)).await?;
-        Ok(version.unwrap_or_default())
+    async fn changes(&self, since: u64) -> Result<Changes, StoreError> {
+        self.link.changes(&self.catalog, since).await
+    }
+
+    async fn announcements(&self) -> Result<Announcements, StoreError> {
+        self.link.listen(&self.catalog.changes).await
     }
 
     async fn get(&self, id: &ExperimentId) -> Result<Option<Experiment>, StoreError> {
@@ -213,19 +227,21 @@ impl Store for RedisStore {
         record.map(|record| codec::parse_record(&record)).transpose()
     }
 
-    async fn put(
+    async fn put_at(
         &self,
+        version: Option<u64>,
         experiment: &Experiment,
         expected: Option<Revision>,
         cause: &Cause,
     ) -> Result<(), StoreError> {
         let event = audit::Event::new(experiment.id(), cause, self.options.audit)?;
         for _ in 0..PUT_ATTEMPTS {
-            match self.link.put(&self.catalog, experiment, expected, &event).await? {
+            match self.link.put(&self.catalog, version, experiment, expected, &event).await? {
                 Changed::Done => return Ok(()),
                 Changed::Conflict(actual) => {
                     return Err(StoreError::Conflict { expected, actual });
                 }
+                Changed::Moved(actual) => return Err(StoreError::Moved { actual }),
                 Changed::Removing(shards) => self.erase(experiment.id(), &shards).await?,
             }
         }
@@ -245,6 +261,7 @@ impl Store for RedisStore {
             Changed::Conflict(actual) => {
                 Err(StoreError::Conflict { expected: Some(expected), actual })
             }
+            Changed::Moved(actual) => Err(StoreError::Moved { actual }),
             Changed::Removing(_) => Err(StoreError::unavailable(StillRemoving)),
         }
     }

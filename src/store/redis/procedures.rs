@@ -1,7 +1,7 @@
 //! The procedures that run inside Redis, and what they answer. Each says at its top what it takes.
 //!
 //! They run there because each decides on what it reads: `apply` counts an event only if its id
-//! is new, `raise` and `note` write only what is larger or later, `rows` and `records` read what
+//! is new, `raise` and `note` write only what is larger or later, `rows` and `changes` read what
 //! belongs together at one point in time, `put` and `remove` write only over the revision that the
 //! caller has seen, together with an event of the audit log, of which `sweep` drops only what is too
 //! old. With plain commands another client could come in between, and MULTI cannot read.
@@ -25,7 +25,7 @@ use crate::store::redis::codec;
 use crate::store::redis::error::{Failed, classify, is_refusal};
 use crate::store::redis::keys::{self, CatalogKeys, ShardKeys};
 use crate::store::redis::way::Way;
-use crate::store::{Applied, AuditLimits, COUNTER_LIMIT, Note, Rows, StoreError};
+use crate::store::{Applied, AuditLimits, COUNTER_LIMIT, Changes, Note, Rows, StoreError};
 
 /// Name, source, and what it does not do: a function that says that it only reads is let through
 /// where memory is full.
@@ -39,12 +39,18 @@ const PUT: Source = ("put", concat!(include_str!("change.lua"), include_str!("pu
 const REMOVE: Source =
     ("remove", concat!(include_str!("change.lua"), include_str!("remove.lua")), "");
 const SWEEP: Source = ("sweep", concat!(include_str!("change.lua"), include_str!("sweep.lua")), "");
-const RECORDS: Source = ("records", include_str!("records.lua"), "'no-writes'");
+const CHANGES: Source = ("changes", include_str!("changes.lua"), "'no-writes'");
 
 const ERASE: Source = ("erase", include_str!("erase.lua"), "");
 const FORGET: Source = ("forget", include_str!("forget.lua"), "");
 
-const ALL: [Source; 10] = [APPLY, RAISE, ROWS, NOTE, PUT, REMOVE, SWEEP, RECORDS, ERASE, FORGET];
+const ALL: [Source; 10] = [APPLY, RAISE, ROWS, NOTE, PUT, REMOVE, SWEEP, CHANGES, ERASE, FORGET];
+
+/// How many changes are remembered: whoever lags behind further reads all records.
+const LOG_LENGTH: usize = 1_024;
+
+/// Most changes of one answer, so that none of them keeps Redis busy for long.
+const CHANGES_STEP: usize = 64;
 
 /// The procedures, digested once.
 pub(super) struct Procedures {
@@ -58,7 +64,7 @@ pub(super) struct Procedures {
     put: Procedure,
     remove: Procedure,
     sweep: Procedure,
-    records: Procedure,
+    changes: Procedure,
     erase: Procedure,
     forget: Procedure,
 }
@@ -75,6 +81,8 @@ pub(super) enum Changed {
     Done,
     /// The record is at this revision, `None` when there is none.
     Conflict(Option<Revision>),
+    /// The catalog is at this version.
+    Moved(u64),
     /// These shards of an earlier experiment of that name must be deleted first.
     Removing(Vec<ShardKey>),
 }
@@ -107,7 +115,7 @@ impl Procedures {
             put: procedure(PUT),
             remove: procedure(REMOVE),
             sweep: procedure(SWEEP),
-            records: procedure(RECORDS),
+            changes: procedure(CHANGES),
             erase: procedure(ERASE),
             forget: procedure(FORGET),
         }
@@ -190,10 +198,12 @@ impl Procedures {
         &self,
         way: &mut Way,
         catalog: &CatalogKeys,
+        version: Option<u64>,
         experiment: &Experiment,
         expected: Option<Revision>,
         event: &Event,
     ) -> Result<Changed, StoreError> {
+        let version = version.map(|version| version.to_string()).unwrap_or_default();
         let (id, record) = (experiment.id(), codec::record(experiment)?);
         let expected = expected.map(|revision| revision.0.to_string()).unwrap_or_default();
         let reply = self.call(way, &self.put, |call| {
@@ -201,6 +211,7 @@ impl Procedures {
             call.arg(id.as_str()).arg(&expected).arg(&record).arg(&catalog.changes);
             call.arg(keys::FORMAT);
             event.add_to(call);
+            call.arg(LOG_LENGTH).arg(&version);
         });
         changed(id, &reply.await.map_err(classify)?)
     }
@@ -219,20 +230,22 @@ impl Procedures {
             call.arg(id.as_str()).arg(expected.0).arg(keys::write_shards(id, shards));
             call.arg(&catalog.changes);
             event.add_to(call);
+            call.arg(LOG_LENGTH);
         });
         changed(id, &reply.await.map_err(classify)?)
     }
 
-    /// The version, `None` before the first record, and the records.
-    pub(super) async fn records(
+    pub(super) async fn changes(
         &self,
         way: &mut Way,
         catalog: &CatalogKeys,
-    ) -> Result<(Option<u64>, Vec<Vec<u8>>), StoreError> {
-        let records = self.call(way, &self.records, |call| {
-            call.arg(2).arg(&catalog.experiments).arg(&catalog.version);
+        since: u64,
+    ) -> Result<Changes, StoreError> {
+        let reply = self.call(way, &self.changes, |call| {
+            call.arg(3).arg(&catalog.experiments).arg(&catalog.version).arg(&catalog.log);
+            call.arg(since).arg(CHANGES_STEP);
         });
-        records.await.map_err(classify)
+        codec::changes(reply.await.map_err(classify)?)
     }
 
     /// How many names left the directory together with their keys.
@@ -333,8 +346,9 @@ fn is_unknown(error: &RedisError) -> bool {
 }
 
 fn name_catalog(call: &mut Cmd, catalog: &CatalogKeys) {
-    call.arg(6).arg(&catalog.experiments).arg(&catalog.removals).arg(&catalog.version);
+    call.arg(7).arg(&catalog.experiments).arg(&catalog.removals).arg(&catalog.version);
     call.arg(&catalog.format).arg(&catalog.audit).arg(&catalog.audited);
+    call.arg(&catalog.log);
 }
 
 fn changed(id: &ExperimentId, reply: &(String, String)) -> Result<Changed, StoreError> {
@@ -347,6 +361,7 @@ fn changed(id: &ExperimentId, reply: &(String, String)) -> Result<Changed, Store
             let revision = revision.parse().map_err(|_| unreadable())?;
             Ok(Changed::Conflict(Some(Revision(revision))))
         }
+        ("MOVED", version) => version.parse().map(Changed::Moved).map_err(|_| unreadable()),
         ("REMOVING", shards) => {
             keys::read_shards(id, shards).map(Changed::Removing).ok_or_else(unreadable)
         }

@@ -80,7 +80,7 @@ async fn every_change_is_one_event(home: Home) {
             let id = experiment("x", 1);
             store.remove(id.id(), Revision(2), &[], cause).await.unwrap();
         }
-        let number = EventNumber(store.version().await.unwrap());
+        let number = EventNumber(store.records().await.unwrap().version);
         let experiment = experiment("x", 1).id().clone();
         let (cause, after) = (cause.clone(), record.clone());
         expected.insert(0, AuditEvent { number, experiment, cause, before, after });

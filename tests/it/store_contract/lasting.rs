@@ -69,10 +69,10 @@ async fn what_was_removed_is_gone_after_a_restart(home: Home) {
     }
     let id = gone.experiment.clone();
     store.remove(&id, Revision(1), std::slice::from_ref(&gone), &any_cause()).await.unwrap();
-    let version = store.version().await.unwrap();
+    let version = store.records().await.unwrap().version;
     let store = home.restart(store).await;
     assert_eq!(store.get(&id).await.unwrap(), None);
-    assert_eq!(store.version().await.unwrap(), version);
+    assert_eq!(store.records().await.unwrap().version, version);
     assert_eq!(store.rows(&gone).await.unwrap(), Rows::new());
     assert_eq!(store.rows(&kept).await.unwrap()["n/v/m"], [50]);
     assert_eq!(store.apply(&kept, &events).await.unwrap(), [Duplicate; 50]);

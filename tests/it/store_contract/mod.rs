@@ -1,6 +1,7 @@
 //! The contract of `tiebreak::store`, one list of behaviours for every store that keeps it.
 
 mod audit;
+mod changes;
 mod counting;
 mod embedded;
 mod exposure;

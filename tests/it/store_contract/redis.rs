@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use redis::aio::MultiplexedConnection;
 use redis::cmd;
 use tiebreak::domain::counter::Event;
+use tiebreak::domain::experiment::Revision;
 use tiebreak::store::Applied::{Counted, Duplicate};
 use tiebreak::store::redis::{Options, RedisStore};
-use tiebreak::store::{Rows, Store, StoreError};
+use tiebreak::store::{Changes, Rows, Store, StoreError};
 
 use crate::support::events::{
     any_cause, at_revision, event, event_with_id, experiment, rows, shard,
@@ -48,12 +49,13 @@ async fn any_prefix_without_braces_works_and_two_are_apart() {
 async fn another_format_is_refused_with_a_remedy() {
     let (home, mut connection) = home().await;
     let key = "{tiebreak:catalog}:format";
-    home.open().await.put(&at_revision(&experiment("x", 1), 1), None, &any_cause()).await.unwrap();
-    home.open().await;
+    let store = home.open().await;
+    store.put(&at_revision(&experiment("x", 1), 1), None, &any_cause()).await.unwrap();
+    store.records().await.unwrap();
     let written: u64 = cmd("INCRBY").arg(key).arg(16).query_async(&mut connection).await.unwrap();
     assert_eq!(written, 17);
-    let url = home.server.as_ref().unwrap().url();
-    let refused = RedisStore::connect(&url, Options::default()).await;
+    corrupt(&store.put(&experiment("y", 1), None, &any_cause()).await);
+    let refused = store.records().await;
     let text = refused.as_ref().unwrap_err().to_string();
     corrupt(&refused);
     assert!(text.contains("format 17") && text.contains("a newer release wrote it"), "{text}");
@@ -149,17 +151,18 @@ async fn a_store_that_is_away_says_so_in_time_and_comes_back() {
     let url = home.server.as_ref().unwrap().url();
     let timeout = Duration::from_millis(500);
     let options = Options { timeout, ..Options::default() };
-    let store = RedisStore::connect(&url, options.clone()).await.unwrap();
+    let store = RedisStore::new(&url, options.clone()).unwrap();
     let shard = shard("x", 1, 0);
     store.apply(&shard, &[event(1)]).await.unwrap();
     home.server.as_mut().unwrap().kill();
     for _ in 0..3 {
         let asked = Instant::now();
         unavailable(&store.apply(&shard, &[event(1)]).await);
-        unavailable(&store.version().await);
+        unavailable(&store.changes(0).await);
         assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
     }
-    unavailable(&RedisStore::connect(&url, options).await);
+    let store = RedisStore::new(&url, options).unwrap();
+    unavailable(&store.records().await);
     home.server.as_mut().unwrap().start_again().await;
     let deadline = Instant::now() + Duration::from_secs(20);
     while store.apply(&shard, &[event_with_id(1, 1)]).await.is_err() {
@@ -279,23 +282,51 @@ async fn an_interrupted_removal_is_finished_before_the_name_is_used_again() {
     assert_eq!(pending, 0);
 }
 
+/// A Redis that was restored from a backup has another past than its readers.
 #[tokio::test]
-async fn a_change_of_a_record_is_announced() {
-    let (home, _) = home().await;
-    let client = redis::Client::open(home.server.as_ref().unwrap().url()).unwrap();
-    let mut listener = client.get_async_pubsub().await.unwrap();
-    listener.subscribe("{tiebreak:catalog}:changes").await.unwrap();
+async fn another_past_is_not_taken_for_the_own() {
+    let (home, mut connection) = home().await;
     let store = home.open().await;
-    store.put(&experiment("x", 1), None, &any_cause()).await.unwrap();
-    let mut messages = listener.on_message();
-    let message = tokio_stream::StreamExt::next(&mut messages).await.unwrap();
-    assert_eq!(message.get_payload::<u64>().unwrap(), store.version().await.unwrap());
+    let created = at_revision(&experiment("x", 1), 1);
+    store.put(&created, None, &any_cause()).await.unwrap();
+    let mut dumped: Vec<(String, Vec<u8>)> = Vec::new();
+    for key in home.redis_keys().await {
+        let dump = cmd("DUMP").arg(&key).query_async(&mut connection).await.unwrap();
+        dumped.push((key, dump));
+    }
+    let backup = store.records().await.unwrap().version;
+    store.put(&at_revision(&created, 2), Some(Revision(1)), &any_cause()).await.unwrap();
+    let reader = store.records().await.unwrap().version;
+    for (key, dump) in &dumped {
+        cmd("RESTORE")
+            .arg(key)
+            .arg(0)
+            .arg(dump)
+            .arg("REPLACE")
+            .exec_async(&mut connection)
+            .await
+            .unwrap();
+    }
+    assert_eq!(store.changes(reader).await.unwrap(), Changes::Unknown);
+    store.put(&at_revision(&created, 2), Some(Revision(1)), &any_cause()).await.unwrap();
+    assert_eq!(store.changes(reader).await.unwrap(), Changes::Unknown);
+    assert!(matches!(store.changes(backup).await.unwrap(), Changes::Some { more: false, .. }));
+    // The log alone is lost, or from another past.
+    let log = "{tiebreak:catalog}:log";
+    cmd("DEL").arg(log).exec_async(&mut connection).await.unwrap();
+    assert_eq!(store.changes(backup).await.unwrap(), Changes::Unknown);
+    let mut add = cmd("XADD");
+    add.arg(log).arg(format!("{}-0", u64::MAX)).arg("before").arg(1).arg("experiment").arg("y");
+    add.exec_async(&mut connection).await.unwrap();
+    let here = store.records().await.unwrap().version;
+    store.put(&at_revision(&created, 3), Some(Revision(2)), &any_cause()).await.unwrap();
+    assert!(matches!(store.changes(here).await.unwrap(), Changes::Some { more: false, .. }));
 }
 
 #[tokio::test]
 async fn a_password_is_not_shown() {
     let url = "redis://user:s3cret@127.0.0.1:1/0";
-    let refused = RedisStore::connect(url, Options::default()).await;
+    let refused = RedisStore::new(url, Options::default());
     assert!(!format!("{refused:?}").contains("s3cret"));
     let (home, _) = home().await;
     let shown = format!("{:?}", home.open_redis().await);

@@ -32,7 +32,7 @@ async fn thousands_of_lost_answers_leave_every_count_exact() {
     let mut callers = JoinSet::new();
     let mut stores = Vec::new();
     for _ in 0..REPLICAS {
-        stores.push(Arc::new(RedisStore::connect(&proxy.url(), options.clone()).await.unwrap()));
+        stores.push(Arc::new(RedisStore::new(&proxy.url(), options.clone()).unwrap()));
     }
     proxy.cut_every(2);
     for (caller, store) in (0_u64..).zip(stores.iter().chain(&stores)) {
@@ -67,7 +67,7 @@ async fn a_restart_between_work_and_answer_counts_once() {
     let shard = shard("x", 1, 0);
     let proxy = CuttingProxy::before(home.server.as_ref().unwrap(), 0);
     let options = Options { timeout: Duration::from_secs(20), ..Options::default() };
-    let store = RedisStore::connect(&proxy.url(), options).await.unwrap();
+    let store = RedisStore::new(&proxy.url(), options).unwrap();
     // From here on Redis knows the function, also after a restart.
     assert_eq!(store.apply(&shard, &[event(1)]).await.unwrap(), [Counted]);
     for round in 2..=6 {

@@ -147,7 +147,9 @@ impl Home {
             queue: self.queue,
             audit: self.audit,
         };
-        RedisStore::connect(&url, options).await.unwrap()
+        let store = RedisStore::new(&url, options).unwrap();
+        store.changes(0).await.unwrap(); // It is there.
+        store
     }
 
     pub(crate) fn embedded_options(&self) -> embedded::Options {

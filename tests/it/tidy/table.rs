@@ -77,10 +77,11 @@ pub(crate) const ROOMS: &[Room] = &[
         rooms: &[all("domain"), all("meter"), all("stats")],
         crates: Crates::Only(&[
             "async_trait",
-            "fjall",    // The embedded engine; confined below.
-            "postcard", // The stored form of rows and sets.
-            "rand",     // The name of a writer, which nobody else may ever have.
-            "redis",    // Confined below.
+            "futures_util", // The stream of announcements.
+            "fjall",        // The embedded engine; confined below.
+            "postcard",     // The stored form of rows and sets.
+            "rand",         // The name of a writer, which nobody else may ever have.
+            "redis",        // Confined below.
             "serde",
             "serde_json", // The stored form of an experiment.
             "thiserror",
@@ -96,12 +97,13 @@ pub(crate) const ROOMS: &[Room] = &[
             only(
                 "store",
                 &[
+                    "Announcements",
                     "Applied",
                     "AuditQuery",
+                    "Changes",
                     "Durability",
                     "Note",
                     "Notes",
-                    "Records",
                     "Rows",
                     "Store",
                     "StoreError",
@@ -114,6 +116,7 @@ pub(crate) const ROOMS: &[Room] = &[
         crates: Crates::Only(&[
             "arc_swap",
             "async_trait", // No trait of its own today; the test doubles of Store need it.
+            "futures_util", // The store's announcements are a stream.
             "postcard", // The stored form of a history's point, whose bytes the store only keeps.
             "thiserror", // ServiceError.
             "tokio",
