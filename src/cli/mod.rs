@@ -18,6 +18,7 @@ mod lifecycle;
 mod list;
 mod plan;
 mod progress;
+mod publish;
 mod replay;
 mod report;
 mod results;
@@ -46,6 +47,8 @@ pub enum Command {
     Apply(apply::Options),
     /// Print the results of an experiment.
     Results(results::Options),
+    /// Write the results into MLflow, W&B or Phoenix.
+    Publish(publish::Options),
     /// Compute how many units a test needs.
     Plan(plan::Options),
     /// List experiments.
@@ -77,6 +80,7 @@ pub async fn run(command: Command, out: &mut dyn Write, layout: Layout) -> Resul
         Command::Replay(options) => replay::run(&options, out, layout).await,
         Command::Apply(options) => apply::run(&options, out).await,
         Command::Results(options) => results::run(&options, out, layout).await,
+        Command::Publish(options) => publish::run(&options, out).await,
         Command::Plan(options) => plan::run(&options, out).await,
         Command::List(options) => list::run(&options, out, layout).await,
         Command::Get(options) => show::run(&options, out).await,

@@ -162,7 +162,10 @@ pub(super) async fn experiment(client: &Client, id: &str) -> Result<Experiment, 
     response.into_inner().experiment.ok_or_else(|| Error::lacking("experiment"))
 }
 
-async fn fetch(client: &Client, request: GetResultsRequest) -> Result<ExperimentResults, Error> {
+pub(super) async fn fetch(
+    client: &Client,
+    request: GetResultsRequest,
+) -> Result<ExperimentResults, Error> {
     let attempt = format!("get the results of {}", request.experiment_id);
     let response = client.data.clone().get_results(request).await;
     let response = response.map_err(Error::call(attempt))?;

@@ -7,9 +7,9 @@ use tempfile::TempDir;
 
 use crate::program::{Ran, Server, tiebreak};
 
-const COMMANDS: [&str; 13] = [
-    "serve", "demo", "replay", "apply", "results", "plan", "list", "get", "start", "pause",
-    "conclude", "archive", "delete",
+const COMMANDS: [&str; 14] = [
+    "serve", "demo", "replay", "apply", "results", "publish", "plan", "list", "get", "start",
+    "pause", "conclude", "archive", "delete",
 ];
 
 /// A file that goes away with the test.

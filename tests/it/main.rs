@@ -24,6 +24,7 @@ mod http;
 mod metrics;
 mod outcomes;
 mod program;
+mod publish;
 mod replay;
 mod results;
 mod served;

@@ -10,7 +10,7 @@ use crate::rpc::pb::{
 };
 
 /// A support bot test with a binary, a continuous and a quantile metric.
-pub(super) fn experiment() -> Experiment {
+pub(in crate::cli) fn experiment() -> Experiment {
     let metric = |id: &str, kind: Kind| Metric {
         metric_id: id.into(),
         kind: kind.into(),
@@ -30,7 +30,7 @@ pub(super) fn experiment() -> Experiment {
 }
 
 /// Results of [`experiment`]: a winner, a false winner and a guardrail that holds.
-pub(super) fn results() -> ExperimentResults {
+pub(in crate::cli) fn results() -> ExperimentResults {
     let exposure = |id: &str, units, outcomes| VariantExposure {
         variant_id: id.into(),
         units,

@@ -41,7 +41,7 @@ fn unit_kind(experiment: &Experiment) -> &str {
 }
 
 #[cfg(test)]
-mod fixture;
+pub(super) mod fixture;
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,5 @@
 //! Scores on their way out: what each program is sent, that once is enough, and that nobody waits.
 
-mod capture;
-
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -9,9 +7,9 @@ use tiebreak::rpc::pb;
 use tokio_stream::StreamExt as _;
 
 use crate::support::Home;
+use crate::support::capture::{Capture, Captured};
 use crate::support::server::{Failure, StoreKind, TestServer, failure};
 use crate::support::wire::{self, outcome, unit};
-use capture::{Capture, Captured};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const SPAN: &str = "00f067aa0ba902b7";

@@ -1,5 +1,6 @@
 //! What several tests share: places for stores, experiments and events to fill them with.
 
+pub(crate) mod capture;
 pub(crate) mod events;
 pub(crate) mod proxy;
 pub(crate) mod redis;

@@ -177,6 +177,8 @@ pub(crate) const ROOMS: &[Room] = &[
             "prost_types",
             "rand", // demo: a seeded simulation.
             "rand_chacha",
+            "reqwest", // publish, with rustls for its choice of cryptography.
+            "rustls",
             "serde",
             "serde_json",
             "serde_saphyr", // apply: YAML.
@@ -185,6 +187,7 @@ pub(crate) const ROOMS: &[Room] = &[
             "tokio_stream",
             "tonic",
             "tonic_types", // Details of errors, shown to people.
+            "uuid",        // publish: names of looks.
         ]),
     },
     Room {

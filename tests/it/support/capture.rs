@@ -1,5 +1,5 @@
-//! A program that shows scores, seen from outside: it writes down what it is sent and answers as it
-//! is told.
+//! Another program of the team, as our requests see it: it writes down what it is sent and answers as
+//! it is told.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -15,15 +15,15 @@ use tokio::task::JoinSet;
 
 /// One request.
 #[derive(Debug, Clone)]
-pub(super) struct Captured {
+pub(crate) struct Captured {
     /// `POST /path`.
-    pub(super) line: String,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Value,
+    pub(crate) line: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
 }
 
 impl Captured {
-    pub(super) fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).unwrap().to_str().unwrap()
     }
 }
@@ -37,15 +37,15 @@ struct Log {
 
 /// Ends when dropped.
 #[derive(Debug)]
-pub(super) struct Capture {
-    pub(super) url: String,
+pub(crate) struct Capture {
+    pub(crate) url: String,
     log: Arc<Log>,
     _task: JoinSet<()>,
 }
 
 impl Capture {
     /// Answers with these, and then with 200.
-    pub(super) async fn start(answers: &[(u16, &'static str)]) -> Self {
+    pub(crate) async fn start(answers: &[(u16, &'static str)]) -> Self {
         let script =
             answers.iter().map(|(code, body)| (StatusCode::from_u16(*code).unwrap(), *body));
         let log = Arc::new(Log { answers: Mutex::new(script.collect()), ..Log::default() });
@@ -62,7 +62,7 @@ impl Capture {
     }
 
     /// All requests, as soon as there are `count` of them.
-    pub(super) async fn after(&self, count: usize) -> Vec<Captured> {
+    pub(crate) async fn after(&self, count: usize) -> Vec<Captured> {
         let enough = async {
             loop {
                 let more = self.log.more.notified();
@@ -82,7 +82,8 @@ async fn answer(State(log): State<Arc<Log>>, request: Request) -> (StatusCode, &
     let (head, body) = request.into_parts();
     let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
     let line = format!("{} {}", head.method, head.uri);
-    let body = serde_json::from_slice(&body).unwrap();
+    // A GET has none.
+    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
     log.requests.lock().unwrap().push(Captured { line, headers: head.headers, body });
     log.more.notify_waiters();
     log.answers.lock().unwrap().pop_front().unwrap_or((StatusCode::OK, "{}"))
