@@ -6,6 +6,10 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tiebreak::{cli, config, server, simulate};
 
+/// A call is many small pieces of memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Honest online A/B tests of LLMs.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true)]
@@ -33,20 +37,12 @@ async fn main() -> ExitCode {
     };
     let matches = command.get_matches_from(arguments);
     let parsed = Tiebreak::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    match parsed.command {
-        Command::Serve(args) => match server::program(&args.into()).await {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => failed(error.as_ref(), 1),
-        },
-        Command::Simulate(options) => match simulate::run(&options) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => failed(&error, 1),
-        },
-        Command::Client(command) => match server::client(command).await {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => failed(error.as_ref(), 1),
-        },
-    }
+    let ended = match parsed.command {
+        Command::Serve(args) => server::program(&args.into()).await,
+        Command::Simulate(options) => simulate::run(&options).map_err(Into::into),
+        Command::Client(command) => server::client(command).await,
+    };
+    ended.map_or_else(|error| failed(error.as_ref(), 1), |()| ExitCode::SUCCESS)
 }
 
 /// Prints the whole chain of causes in one line.

@@ -10,6 +10,7 @@ mod scores;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -36,6 +37,9 @@ pub struct ServeArgs {
         value_name = "ADDR"
     )]
     grpc_listen: SocketAddr,
+    /// How many threads serve gRPC: one for each core unless set.
+    #[arg(long, env = "TIEBREAK_WORKERS", value_name = "N")]
+    workers: Option<NonZeroUsize>,
     /// Where /livez, /readyz and /metrics are served.
     #[arg(
         long,
@@ -222,6 +226,8 @@ pub struct Settings {
     pub grpc_listen: SocketAddr,
     /// Where HTTP is served.
     pub http_listen: SocketAddr,
+    /// How many threads serve gRPC.
+    pub workers: NonZeroUsize,
     /// Where the store is.
     pub store: StoreLocation,
     /// What all keys in Redis start with.
@@ -251,6 +257,7 @@ impl Settings {
         Self {
             grpc_listen: any_port,
             http_listen: any_port,
+            workers: one_for_each_core(),
             store,
             redis_prefix: Prefix::default(),
             dedup_window: Duration::from_secs(7 * 24 * 3_600),
@@ -264,11 +271,17 @@ impl Settings {
     }
 }
 
+/// Of those that this process may use: a container's share counts.
+fn one_for_each_core() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
 impl From<ServeArgs> for Settings {
     fn from(args: ServeArgs) -> Self {
         Self {
             grpc_listen: args.grpc_listen,
             http_listen: args.http_listen,
+            workers: args.workers.unwrap_or_else(one_for_each_core),
             store: args.store,
             redis_prefix: args.redis_prefix,
             dedup_window: args.dedup_window,

@@ -18,7 +18,7 @@ mod trace;
 pub use self::admin::Admin;
 pub use self::clock::now;
 pub use self::experimentation::Experimentation;
-pub use self::routes::{Serving, limits, routes};
+pub use self::routes::{Answer, Services, Serving, routes};
 
 /// Messages, clients and servers generated from `proto/tiebreak/v1`.
 #[expect(

@@ -106,6 +106,16 @@ pub(super) fn invalid_experiment(violations: Violations) -> Status {
     status(&ServiceError::Invalid { input: InvalidInput::Experiment, violations })
 }
 
+/// The status of a call that took longer than its caller gives it.
+pub(super) fn deadline_exceeded() -> Status {
+    let details = ErrorDetails::with_error_info("DEADLINE_EXCEEDED", DOMAIN, HashMap::new());
+    Status::with_error_details(
+        Code::DeadlineExceeded,
+        "the deadline of the call has passed",
+        details,
+    )
+}
+
 /// The status of a call that a later release answers.
 pub(super) fn not_implemented(rpc: &'static str) -> Status {
     status(&ServiceError::NotImplemented(rpc))

@@ -5,120 +5,35 @@
 //! server ends with its error. A shutdown turns readiness off, lets calls in flight finish, writes
 //! the exposures that wait, and gives up at the deadline.
 
+mod error;
+mod listeners;
 mod open;
 mod program;
 mod readiness;
+mod tasks;
+mod workers;
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
-use tokio::task::{JoinError, JoinSet};
-use tonic::transport::server::TcpIncoming;
 
-use crate::config::Settings;
-use crate::http::{self, Metrics, Readiness, Ready};
-use crate::rpc;
-use crate::service::{self, ExposureRecorder, Service, ServiceError};
-use crate::sinks::{ScoreCarrier, SinkCounts, SinksError};
-use crate::store::{Durability, Level, Metered, StoreError};
-use crate::telemetry::{Telemetry, TelemetryError};
-
-pub use self::program::{Failure, client, program};
 use self::readiness::{Announcement, StoreHealth};
+use self::tasks::Tasks;
+use crate::config::Settings;
+use crate::http::{Metrics, Ready};
+use crate::rpc;
+use crate::service::{self, Service};
+use crate::sinks::{ScoreCarrier, SinkCounts};
+use crate::store::{Durability, Level, Metered};
+use crate::telemetry::Telemetry;
+
+pub use self::error::ServerError;
+pub use self::listeners::Listeners;
+pub use self::program::{Failure, client, program};
 
 /// Outcomes that wait to be taken apart into scores.
 const SCORE_QUEUE: usize = 8_192;
-
-/// Why a server did not start, or ended by itself.
-#[derive(Debug, thiserror::Error)]
-pub enum ServerError {
-    /// An address cannot be listened on.
-    #[error("cannot listen on {address}")]
-    Bind {
-        /// Which one.
-        address: SocketAddr,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The store cannot be opened.
-    #[error("cannot open the store {location}")]
-    Store {
-        /// Which one, without secrets.
-        location: String,
-        /// Why.
-        source: StoreError,
-    },
-    /// The store promises less than is required.
-    #[error(
-        "the store promises less than --require-durability {required}: {}; {}, or require less",
-        .durability.meaning,
-        .durability.remedy
-    )]
-    NotDurable {
-        /// What is required.
-        required: Level,
-        /// What it promises.
-        durability: Arc<Durability>,
-    },
-    /// The store does not tell what it promises.
-    #[error("cannot find out what the store promises")]
-    UnknownDurability(#[source] ServiceError),
-    /// gRPC failed.
-    #[error("the gRPC server failed")]
-    Grpc(#[source] tonic::transport::Error),
-    /// HTTP failed.
-    #[error("the HTTP server failed")]
-    Http(#[source] std::io::Error),
-    /// A task panicked: a bug.
-    #[error("a task of the server died")]
-    Task(#[source] JoinError),
-    /// Logs or traces did not start or end.
-    #[error(transparent)]
-    Telemetry(#[from] TelemetryError),
-    /// Scores cannot be sent.
-    #[error(transparent)]
-    Scores(#[from] SinksError),
-    /// Calls were still in flight at the deadline.
-    #[error("calls were still in flight after {0:?} and were cut off")]
-    DrainDeadline(Duration),
-}
-
-/// The sockets of a server.
-#[derive(Debug)]
-pub struct Listeners {
-    grpc: TcpListener,
-    http: TcpListener,
-}
-
-impl Listeners {
-    /// Binds both addresses.
-    ///
-    /// # Errors
-    /// [`ServerError::Bind`].
-    pub async fn bind(settings: &Settings) -> Result<Self, ServerError> {
-        Ok(Self {
-            grpc: bind(settings.grpc_listen).await?,
-            http: bind(settings.http_listen).await?,
-        })
-    }
-
-    /// Where they are: gRPC, HTTP.
-    ///
-    /// # Errors
-    /// [`ServerError::Http`] when the system does not tell.
-    pub fn addresses(&self) -> Result<(SocketAddr, SocketAddr), ServerError> {
-        let address = |listener: &TcpListener| listener.local_addr().map_err(ServerError::Http);
-        Ok((address(&self.grpc)?, address(&self.http)?))
-    }
-}
-
-async fn bind(address: SocketAddr) -> Result<TcpListener, ServerError> {
-    TcpListener::bind(address).await.map_err(|source| ServerError::Bind { address, source })
-}
 
 /// Serves until `shutdown` resolves or a part fails; then drains.
 ///
@@ -165,8 +80,13 @@ async fn run(
     let (grpc_address, http_address) = listeners.addresses()?;
     let readiness = Announcement::new();
     let (stop, stopping) = watch::channel(false);
-    let health = readiness.grpc.subscribe();
-    tasks.serve_grpc(listeners.grpc, Arc::clone(&service), telemetry, health, &stopping);
+    let ready = readiness.grpc.subscribe();
+    let serving = rpc::routes(Arc::clone(&service), ready, stopping.clone());
+    let spans = telemetry.rpc_spans(rpc::methods());
+    let workers = workers::start(settings.workers, &serving.services, &spans)?;
+    drop(serving.services);
+    tasks.serve_grpc(listeners.grpc, workers, &stopping);
+    tasks.keep_health(serving.health);
     tasks.serve_http(listeners.http, &readiness.http, metrics, &stopping);
     tasks.follow_catalog(Arc::clone(&service), store_health, &stopping);
     tasks.sweep(Arc::clone(&service), &stopping);
@@ -250,147 +170,7 @@ fn tell(durability: &Durability, required: Level) {
     }
 }
 
-/// Everything that runs beside the caller. Dropping it ends them all.
-#[derive(Default)]
-struct Tasks(JoinSet<Result<(), ServerError>>);
-
-impl Tasks {
-    fn serve_grpc(
-        &mut self,
-        listener: TcpListener,
-        service: Arc<Service>,
-        telemetry: &Telemetry,
-        ready: watch::Receiver<bool>,
-        stopping: &watch::Receiver<bool>,
-    ) {
-        let routes = rpc::routes(service, ready, stopping.clone());
-        let server = rpc::limits(tonic::transport::Server::builder())
-            .layer(telemetry.rpc_spans(rpc::methods()))
-            .add_routes(routes.services);
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let stop = stopped(stopping.clone());
-        self.0.spawn(async move {
-            server.serve_with_incoming_shutdown(incoming, stop).await.map_err(ServerError::Grpc)
-        });
-        self.0.spawn(async move {
-            routes.health.await;
-            Ok(())
-        });
-    }
-
-    fn serve_http(
-        &mut self,
-        listener: TcpListener,
-        readiness: &Readiness,
-        metrics: Metrics,
-        stopping: &watch::Receiver<bool>,
-    ) {
-        let router = http::router(readiness.clone(), metrics);
-        let stop = stopped(stopping.clone());
-        self.0.spawn(async move {
-            let server = axum::serve(listener, router).with_graceful_shutdown(stop);
-            server.await.map_err(ServerError::Http)
-        });
-    }
-
-    fn follow_catalog(
-        &mut self,
-        service: Arc<Service>,
-        mut health: StoreHealth,
-        stopping: &watch::Receiver<bool>,
-    ) {
-        let stop = stopped(stopping.clone());
-        self.0.spawn(async move {
-            let follow = service.follow(rpc::now, |result| health.hear(result));
-            tokio::select! {
-                () = follow => {}
-                () = stop => {}
-            }
-            Ok(())
-        });
-    }
-
-    fn sweep(&mut self, service: Arc<Service>, stopping: &watch::Receiver<bool>) {
-        let stop = stopped(stopping.clone());
-        self.0.spawn(async move {
-            let sweep = service.sweep(|swept| {
-                // The next one is soon, and the catalog's poll says when the store is away.
-                if let Err(error) = swept {
-                    tracing::debug!(%error, "the store was not swept");
-                }
-            });
-            tokio::select! {
-                () = sweep => {}
-                () = stop => {}
-            }
-            Ok(())
-        });
-    }
-
-    fn observe(&mut self, service: Arc<Service>, stopping: &watch::Receiver<bool>) {
-        let stop = stopped(stopping.clone());
-        self.0.spawn(async move {
-            let mut healthy = true;
-            let observe = service.observe(rpc::now, |observed| match observed {
-                Ok(()) => healthy = true,
-                Err(error) if healthy => {
-                    healthy = false;
-                    tracing::warn!(%error, "the history of results has a gap from here on");
-                }
-                Err(_) => {}
-            });
-            tokio::select! {
-                () = observe => {}
-                () = stop => {}
-            }
-            Ok(())
-        });
-    }
-
-    fn follow_durability(
-        &mut self,
-        service: Arc<Service>,
-        required: Level,
-        stopping: &watch::Receiver<bool>,
-    ) {
-        let stop = stopped(stopping.clone());
-        self.0.spawn(async move {
-            let follow = service.follow_durability(|durability| tell(durability, required));
-            tokio::select! {
-                () = follow => {}
-                () = stop => {}
-            }
-            Ok(())
-        });
-    }
-
-    fn record_exposures(&mut self, recorder: ExposureRecorder) {
-        self.0.spawn(async move {
-            recorder.run().await;
-            Ok(())
-        });
-    }
-
-    fn carry_scores(&mut self, carrier: ScoreCarrier) {
-        self.0.spawn(async move {
-            carrier.run().await;
-            Ok(())
-        });
-    }
-
-    /// While serving no task ends, except by failing.
-    async fn first_to_end(&mut self) -> Result<(), ServerError> {
-        self.0.join_next().await.map_or(Ok(()), |ended| ended.map_err(ServerError::Task)?)
-    }
-
-    async fn all(&mut self) -> Result<(), ServerError> {
-        while let Some(ended) = self.0.join_next().await {
-            ended.map_err(ServerError::Task)??;
-        }
-        Ok(())
-    }
-}
-
+/// Waits until it turns true.
 async fn stopped(mut stopping: watch::Receiver<bool>) {
     // An error means that the server is gone, which is a stop as well.
     let _gone = stopping.wait_for(|stop| *stop).await;

@@ -22,7 +22,7 @@ use self::metrics::Calls;
 
 pub use self::logs::LogFormat;
 pub use self::metrics::{CONTENT_TYPE, Family, Sample, Samples, text};
-pub use self::rpc_layer::{RpcSpanFuture, RpcSpanService, RpcSpans, SpannedBody};
+pub use self::rpc_layer::{RpcSpanFuture, RpcSpanService, RpcSpans, SpannedBody, timeout};
 pub use self::rpc_span::{AssignmentFacts, RpcSpan};
 pub use self::w3c::span_named;
 

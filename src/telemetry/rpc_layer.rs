@@ -5,12 +5,13 @@
 //! in the trailers otherwise, so the body of the answer is watched to its end. That also makes
 //! the span of a stream as long as the stream.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{Span as _, SpanBuilder, SpanKind, TraceContextExt as _, Tracer as _};
@@ -33,11 +34,29 @@ const SILENT: [&str; 2] = ["grpc.health.", "grpc.reflection."];
 pub struct RpcSpans {
     calls: Arc<Calls>,
     tracer: Option<Arc<SdkTracer>>,
+    peer: Option<SocketAddr>,
 }
 
 impl RpcSpans {
     pub(super) fn new(calls: Arc<Calls>, tracer: Option<SdkTracer>) -> Self {
-        Self { calls, tracer: tracer.map(Arc::new) }
+        Self { calls, tracer: tracer.map(Arc::new), peer: None }
+    }
+
+    /// For the calls of one connection, whose other end is known.
+    #[must_use]
+    pub fn with_peer(mut self, peer: SocketAddr) -> Self {
+        self.peer = Some(peer);
+        self
+    }
+
+    /// Makes a call and sees to its span.
+    pub fn around<In, F>(
+        &self,
+        mut request: Request<In>,
+        call: impl FnOnce(Request<In>) -> F,
+    ) -> RpcSpanFuture<F> {
+        let open = self.open(&mut request);
+        RpcSpanFuture { inner: call(request), call: open }
     }
 }
 
@@ -68,9 +87,8 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<In>) -> Self::Future {
-        let call = self.spans.open(&mut request);
-        RpcSpanFuture { inner: self.inner.call(request), call }
+    fn call(&mut self, request: Request<In>) -> Self::Future {
+        self.spans.around(request, |request| self.inner.call(request))
     }
 }
 
@@ -84,13 +102,13 @@ impl RpcSpans {
             return OpenCall::default();
         }
         let place = self.calls.place(method);
+        let known = self.calls.is_known(place);
         let tracer = self.tracer.as_ref();
-        let span =
-            tracer.and_then(|tracer| span(tracer, method, self.calls.is_known(place), request));
+        let span = tracer.and_then(|tracer| span(tracer, self.peer, method, known, request));
         if let Some(span) = &span {
             request.extensions_mut().insert(span.clone());
         }
-        let timeout = request.headers().get("grpc-timeout").and_then(timeout);
+        let timeout = timeout(request.headers());
         OpenCall::new(Arc::clone(&self.calls), place, timeout, span)
     }
 }
@@ -98,6 +116,7 @@ impl RpcSpans {
 /// The span of a call; `None` when nobody will see it.
 fn span<In>(
     tracer: &SdkTracer,
+    peer: Option<SocketAddr>,
     method: &str,
     known: bool,
     request: &Request<In>,
@@ -115,11 +134,16 @@ fn span<In>(
     if !span.is_recording() {
         return None;
     }
-    span.set_attributes(call_attributes(method, known, request));
+    span.set_attributes(call_attributes(peer, method, known, request));
     Some(RpcSpan::recording(span))
 }
 
-fn call_attributes<In>(method: &str, known: bool, request: &Request<In>) -> Vec<KeyValue> {
+fn call_attributes<In>(
+    peer: Option<SocketAddr>,
+    method: &str,
+    known: bool,
+    request: &Request<In>,
+) -> Vec<KeyValue> {
     let mut attributes = vec![
         KeyValue::new("rpc.system.name", "grpc"),
         KeyValue::new("rpc.method", if known { method.to_owned() } else { OTHER.to_owned() }),
@@ -133,8 +157,9 @@ fn call_attributes<In>(method: &str, known: bool, request: &Request<In>) -> Vec<
         let port = authority.port_u16().map(|port| KeyValue::new("server.port", i64::from(port)));
         attributes.extend(port);
     }
-    let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
-    if let Some(peer) = peer {
+    // A server of tonic's own tells it with each request.
+    let told = || request.extensions().get::<TcpConnectInfo>()?.remote_addr();
+    if let Some(peer) = peer.or_else(told) {
         attributes.push(KeyValue::new("network.peer.address", peer.ip().to_string()));
         attributes.push(KeyValue::new("network.peer.port", i64::from(peer.port())));
     }
@@ -174,8 +199,11 @@ where
     }
 }
 
-/// `grpc-timeout`: at most eight digits and a unit. One that is malformed sets no deadline.
-fn timeout(value: &HeaderValue) -> Option<Duration> {
+/// What `grpc-timeout` says, how long a call may take: at most eight digits and a unit. One that is
+/// malformed sets no deadline.
+#[must_use]
+pub fn timeout(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get("grpc-timeout")?;
     let (digits, unit) = value.to_str().ok()?.split_at_checked(value.len().checked_sub(1)?)?;
     let amount: u64 = digits.parse().ok()?;
     match unit {

@@ -35,3 +35,4 @@ mod streams;
 mod support;
 mod telemetry;
 mod tidy;
+mod workers;

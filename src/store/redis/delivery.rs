@@ -78,11 +78,16 @@ impl Delivery {
     /// Applies the requests of one shard in order, with one call. Requests know nothing of each
     /// other: when their sum is refused, each is tried by itself, so that the one at fault is the
     /// only one to be refused.
-    pub(super) async fn carry(
+    pub(super) fn carry(
         self: Arc<Self>,
         shard: ShardKey,
         requests: Vec<Vec<Event>>,
-    ) -> Vec<Answer> {
+    ) -> impl Future<Output = Vec<Answer>> + Send + 'static {
+        let link = Arc::clone(&self.link);
+        link.at_home(self.deliver(shard, requests))
+    }
+
+    async fn deliver(self: Arc<Self>, shard: ShardKey, requests: Vec<Vec<Event>>) -> Vec<Answer> {
         let keys = ShardKeys::new(&self.prefix, &shard);
         match self.send(&keys, requests.iter().flatten()).await {
             Ok(applied) => share(&requests, &applied),

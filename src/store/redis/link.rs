@@ -1,4 +1,8 @@
 //! The link to Redis: one call, one answer within the time that is given to it.
+//!
+//! Whoever awaits a call may do so on any runtime. The call itself belongs to the runtime that made
+//! the link: there are its timers, and the tasks that read, write and connect again, so that it
+//! goes on when a caller on one thread hands it to a caller on another.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,6 +10,8 @@ use std::time::Duration;
 use futures_util::stream::StreamExt as _;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, Cmd, FromRedisValue, Msg};
+use tokio::runtime::Handle;
+use tokio_util::context::TokioContext;
 
 use crate::domain::counter::ShardKey;
 use crate::domain::experiment::{Experiment, Revision};
@@ -29,6 +35,7 @@ pub(super) struct Link {
     connection: ConnectionManager,
     procedures: Procedures,
     timeout: Duration,
+    runtime: Handle,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +46,8 @@ struct NoAnswer {
 }
 
 impl Link {
-    /// Connects with the first call.
+    /// Connects with the first call. To be called within the runtime that is to see to the
+    /// connection.
     pub(super) fn new(url: &str, timeout: Duration) -> Result<Self, StoreError> {
         let client = Client::open(url).map_err(StoreError::unavailable)?;
         // One attempt at a time: the next call makes the next, and no caller waits for a row
@@ -51,7 +59,13 @@ impl Link {
         let connection = ConnectionManager::new_lazy_with_config(client.clone(), config)
             .map_err(StoreError::unavailable)?;
         let (address, procedures) = (redact(url), Procedures::new());
-        Ok(Self { address, client, connection, procedures, timeout })
+        let runtime = Handle::try_current().map_err(StoreError::unavailable)?;
+        Ok(Self { address, client, connection, procedures, timeout, runtime })
+    }
+
+    /// Has a future use the runtime of this link, wherever it is polled.
+    pub(super) fn at_home<F: Future>(&self, future: F) -> TokioContext<F> {
+        TokioContext::new(future, self.runtime.clone())
     }
 
     /// Bounds the wait as a whole; the driver's timeouts do not cover a connection being made.
@@ -59,7 +73,8 @@ impl Link {
         &self,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        tokio::time::timeout(self.timeout, call).await.unwrap_or_else(|_| Err(self.no_answer()))
+        let call = self.at_home(async { tokio::time::timeout(self.timeout, call).await });
+        call.await.unwrap_or_else(|_| Err(self.no_answer()))
     }
 
     fn no_answer(&self) -> StoreError {

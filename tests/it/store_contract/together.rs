@@ -5,9 +5,10 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use redis::aio::MultiplexedConnection;
@@ -16,6 +17,7 @@ use tiebreak::domain::counter::{Event, ShardKey};
 use tiebreak::store::Applied::{Counted, Duplicate};
 use tiebreak::store::redis::QueueLimits;
 use tiebreak::store::{Applied, Store, StoreError};
+use tokio::runtime;
 use tokio::task::JoinSet;
 
 use crate::support::events::{event, event_with_id, increment, shard};
@@ -213,6 +215,31 @@ async fn a_leader_that_goes_away_leaves_its_call_to_the_next() {
     assert!(again.is_pending());
     drop(calls.remove(0));
     drop(calls.remove(0));
+    gate.open().await;
+    let answers = finish(calls).await;
+    assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|a| a == &[Counted])));
+    assert_eq!(gate.batches().await, 2, "nothing was sent twice");
+    assert_eq!(counted(&*store, &shard).await, 20);
+}
+
+/// Callers live on the threads that serve them, each a runtime of its own, and one may end before
+/// the others.
+#[tokio::test]
+async fn a_call_outlives_the_runtime_of_the_leader() {
+    let (mut gate, shard) = (Gate::new(QueueLimits::default()).await, shard("x", 1, 0));
+    let store = Arc::clone(&gate.store);
+    let events: Vec<Event> = (0..20).map(|n| event_with_id(n, n)).collect();
+    gate.close().await;
+    let mut calls = begin(&*store, &shard, &events).await;
+    gate.holds_a_batch().await;
+    drop(calls.remove(0));
+    // The second leads all the others now. Its thread sends them off and is gone.
+    let mortal = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let entered = mortal.enter();
+    let second = calls.remove(0).poll_unpin(&mut Context::from_waker(Waker::noop()));
+    assert!(second.is_pending());
+    drop(entered);
+    mortal.shutdown_background();
     gate.open().await;
     let answers = finish(calls).await;
     assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|a| a == &[Counted])));

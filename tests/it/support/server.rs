@@ -4,6 +4,7 @@
 //! for, each in a place of its own ([`Home`]). Dropping a [`TestServer`] cuts it off.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use tiebreak::config::{Settings, StoreLocation};
@@ -52,6 +53,7 @@ impl TestServer {
             StoreKind::Redis => StoreLocation::Redis(home.server.as_ref().unwrap().url()),
         });
         settings.audit = home.audit;
+        settings.workers = NonZeroUsize::new(2).unwrap();
         settings.redis_prefix = home.prefix.clone().try_into().unwrap();
         change(&mut settings);
         let listeners = Listeners::bind(&settings).await.unwrap();

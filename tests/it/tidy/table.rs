@@ -86,6 +86,7 @@ pub(crate) const ROOMS: &[Room] = &[
             "serde_json", // The stored form of an experiment.
             "thiserror",
             "tokio",
+            "tokio_util", // Calls of a store stay on the runtime that opened it.
             "tracing",
         ]),
     },
