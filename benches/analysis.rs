@@ -14,7 +14,8 @@ use tiebreak::domain::analysis::analyse;
 use tiebreak::domain::draft::{Draft, MetricDraft, VariantDraft};
 use tiebreak::domain::experiment::{Experiment, ShardCount, Timestamp};
 use tiebreak::domain::metric::{Direction, Estimand, Kind, Role};
-use tiebreak::domain::outcome::{Credit, OutcomeDraft, credit};
+use tiebreak::domain::outcome::{OutcomeDraft, credit};
+use tiebreak::domain::segment::Segments;
 use tiebreak::domain::tally::Tally;
 use tiebreak::domain::value::Value;
 
@@ -142,7 +143,8 @@ fn rows(experiment: &Experiment, outcomes: u32) -> BTreeMap<String, Vec<i64>> {
             attributes: [("before".to_owned(), Value::Number(f64::from(number % 97)))].into(),
             ..OutcomeDraft::default()
         };
-        let Credit::Counts { event, .. } = credit(experiment, &draft).unwrap() else { continue };
+        let Some(credited) = credit(experiment, &draft).unwrap() else { continue };
+        let event = credited.event(&Segments::NONE);
         let first = number.is_multiple_of(3);
         let exposure = event.if_unit_is_new.into_iter().filter(|_| first);
         for increment in event.increments.into_iter().chain(exposure) {

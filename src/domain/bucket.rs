@@ -116,6 +116,9 @@ impl GroupCount {
     /// measurable power (Wolter 2007, chapter 2; measured in `docs/statistics.md`).
     pub const DEFAULT: Self = Self(1_024);
 
+    /// 64: what a segment has.
+    pub const LEAST: Self = Self(64);
+
     /// The number.
     #[must_use]
     pub fn get(self) -> u32 {

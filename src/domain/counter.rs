@@ -17,7 +17,8 @@
 //! | `x/{variant}/{limb}/{covariate}` | group | one limb of the covariate's sum |
 //! | `m/{variant}/{metric}/{quantile}` | see [`Evidence`] | maxima: what all looks so far showed |
 //! | `m/~split` | 0 | maximum: evidence against the split |
-//! | `g/{dimension}/{value}/...` | as the row behind it | the same of the units of one value |
+//! | `g/{dimension}/{value}/...` | as the row behind it | the same of the units of one value; in 64 groups |
+//! | `m/~g/{dimension}/{value}/...` | as `m/...` | maxima: the same of the units of one value |
 //!
 //! Count and sum of a variant are sums over its groups and stand nowhere else. A limb grows by
 //! less than 1e9 per outcome, so no counter overflows before 9.2e9 outcomes. Rows of maxima are no
@@ -53,6 +54,11 @@ pub enum Row<'a> {
     CovariateSums { variant: &'a VariantId, covariate: &'a str, limb: i32 },
     Evidence { variant: &'a VariantId, metric: &'a MetricId, quantile: Option<f64> },
     SplitEvidence,
+}
+
+impl Row<'_> {
+    /// What the names of rows of maxima start with.
+    pub const MAXIMA: &'static str = "m/";
 }
 
 impl fmt::Display for Row<'_> {
@@ -221,6 +227,7 @@ fn blocks_per_shard(shards: ShardCount) -> u32 {
 mod tests {
     use super::*;
     use crate::domain::bucket::GroupCount;
+    use crate::domain::segment::Segment;
 
     #[test]
     fn a_group_and_a_bin_are_found_again_under_every_layout() {
@@ -260,10 +267,14 @@ mod tests {
             (Row::Evidence { variant, metric, quantile: Some(0.95) }, "m/v/m/0.95", Spread::Maxima),
             (Row::SplitEvidence, "m/~split", Spread::Maxima),
         ];
+        let of_segment = Segment::rows("a/b", "%");
         for (row, name, spread) in rows {
             assert_eq!(row.to_string(), name);
             assert_eq!(Spread::of_name(name), Some(spread));
+            assert_eq!(Spread::of_name(&format!("{of_segment}{row}")), Some(spread));
         }
-        assert_eq!(Spread::of_name("z/v"), None);
+        for unknown in ["z/v", "g/d", "g/d/v", "g/d/v/z/v"] {
+            assert_eq!(Spread::of_name(unknown), None);
+        }
     }
 }

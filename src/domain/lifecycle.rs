@@ -114,6 +114,13 @@ impl Experiment {
         if definition.analysis != self.definition.analysis {
             bad.add("analysis", "is fixed once the experiment has started");
         }
+        // A unit's values are remembered by the places of their dimensions.
+        let known = &self.definition.dimensions;
+        if !definition.dimensions.starts_with(known) {
+            let known = known.join(", ");
+            let problem = "once the experiment has started, dimensions may only be added";
+            bad.add("dimensions", format!("must start with {known}: {problem}"));
+        }
         bad.into_result(())
     }
 
@@ -266,13 +273,8 @@ impl Definition {
                     .to_owned(),
             ),
         }
-        for (field, used) in [
-            ("dimensions", self.dimensions.is_empty()),
-            ("telemetry", self.telemetry_project.is_empty()),
-        ] {
-            if !used {
-                warnings.push(format!("{field} is stored, but this release does not use it yet"));
-            }
+        if !self.telemetry_project.is_empty() {
+            warnings.push("telemetry is stored, but this release does not use it yet".to_owned());
         }
         let retired = self.variants.iter().filter(|variant| variant.weight == 0);
         warnings.extend(retired.map(|variant| format!("variant '{}' gets nobody", variant.id)));

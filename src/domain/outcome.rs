@@ -8,6 +8,7 @@ use crate::domain::counter::{Admission, Event, Increment, Row, ShardKey};
 use crate::domain::experiment::{Algorithm, Experiment, Iteration, State};
 use crate::domain::id::{EventId, UnitId, VariantId};
 use crate::domain::metric::{Metric, MetricValue};
+use crate::domain::segment::Segments;
 use crate::domain::subject::Subject;
 use crate::domain::value::{Attributes, Value};
 use crate::domain::violation::Violations;
@@ -31,22 +32,6 @@ pub struct OutcomeDraft {
     pub faults: Violations,
 }
 
-/// What an outcome does.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Credit {
-    /// It counts for a variant, or will if the store knows the unit.
-    Counts {
-        /// The variant credited.
-        variant: VariantId,
-        /// Where.
-        shard: ShardKey,
-        /// What is added.
-        event: Event,
-    },
-    /// The unit is not in the experiment; nothing is stored.
-    Ignored,
-}
-
 /// Why an outcome is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OutcomeRefused {
@@ -61,6 +46,7 @@ pub enum OutcomeRefused {
 const VALUES_LIMIT: usize = 64;
 
 /// An outcome that passed all checks against its experiment.
+#[derive(Debug)]
 struct Checked<'a> {
     unit: UnitId<'a>,
     event: Option<EventId<'a>>,
@@ -70,11 +56,24 @@ struct Checked<'a> {
     mismatched: Option<&'a str>,
 }
 
-/// Decides what an outcome adds to which counters.
+/// An outcome that counts for a variant, or will if the store knows the unit.
+#[derive(Debug)]
+pub struct Credited<'a> {
+    writer: Writer<'a>,
+    draft: &'a OutcomeDraft,
+    checked: Checked<'a>,
+    admission: Admission,
+}
+
+/// Decides which variant an outcome is credited to; `None` when its unit is not in the
+/// experiment, so that there is nothing to store.
 ///
 /// # Errors
 /// [`OutcomeRefused`]: every bad field at once, or an experiment that takes no outcomes.
-pub fn credit(experiment: &Experiment, draft: &OutcomeDraft) -> Result<Credit, OutcomeRefused> {
+pub fn credit<'a>(
+    experiment: &'a Experiment,
+    draft: &'a OutcomeDraft,
+) -> Result<Option<Credited<'a>>, OutcomeRefused> {
     let checked = check(experiment, draft)?;
     match experiment.state {
         State::Draft | State::Concluded | State::Archived => {
@@ -84,36 +83,62 @@ pub fn credit(experiment: &Experiment, draft: &OutcomeDraft) -> Result<Credit, O
     }
     let iteration = checked.iteration;
     if experiment.definition.overrides.contains_key(checked.unit.as_str()) {
-        return Ok(Credit::Ignored);
+        return Ok(None);
     }
-    let (index, admission) = match checked.named_variant {
-        Some(index) => (index, Admission::Anyone),
-        None => match place(draft, &checked) {
-            Some(place) => place,
-            None => return Ok(Credit::Ignored),
-        },
+    let placed = match checked.named_variant {
+        Some(index) => Some((index, Admission::Anyone)),
+        None => place(draft, &checked),
     };
+    let Some((index, admission)) = placed else { return Ok(None) };
     // Who was assigned in this iteration says so; of everyone else a paused experiment counts
     // only those who were exposed before the pause.
     let paused = experiment.state == State::Paused;
     let admission = if paused && draft.iteration == 0 { Admission::ExposedOnly } else { admission };
-    let Some(variant) = iteration.variants.get(index) else {
-        return Ok(Credit::Ignored);
-    };
+    let Some(variant) = iteration.variants.get(index) else { return Ok(None) };
     let group = iteration.bucketing.salt.group(checked.unit, iteration.layout.groups);
     let writer = Writer { experiment, iteration, variant, group };
-    Ok(Credit::Counts {
-        variant: variant.clone(),
-        shard: writer.shard(),
-        event: Event {
-            dedup: checked.event.map(|id| Fingerprint::of_event(experiment.id(), checked.unit, id)),
-            unit: Fingerprint::of_unit(experiment.id(), variant, checked.unit),
-            admission,
-            label: None,
-            increments: writer.outcome(&checked),
-            if_unit_is_new: writer.exposure(&draft.attributes),
-        },
-    })
+    Ok(Some(Credited { writer, draft, checked, admission }))
+}
+
+impl Credited<'_> {
+    /// The variant credited.
+    #[must_use]
+    pub fn variant(&self) -> &VariantId {
+        self.writer.variant
+    }
+
+    /// The iteration in which it counts.
+    #[must_use]
+    pub fn iteration(&self) -> &Iteration {
+        self.writer.iteration
+    }
+
+    /// Where it counts.
+    #[must_use]
+    pub fn shard(&self) -> ShardKey {
+        self.writer.shard()
+    }
+
+    /// Whose outcome it is.
+    #[must_use]
+    pub fn unit(&self) -> Fingerprint {
+        Fingerprint::of_unit(self.writer.experiment.id(), self.writer.variant, self.checked.unit)
+    }
+
+    /// What it adds to which counters, for a unit with these segments.
+    #[must_use]
+    pub fn event(&self, segments: &Segments) -> Event {
+        let Self { writer, draft, checked, admission } = self;
+        let id = writer.experiment.id();
+        Event {
+            dedup: checked.event.map(|event| Fingerprint::of_event(id, checked.unit, event)),
+            unit: self.unit(),
+            admission: *admission,
+            label: segments.label,
+            increments: writer.spread(writer.outcome(checked), segments),
+            if_unit_is_new: writer.spread(writer.exposure(&draft.attributes), segments),
+        }
+    }
 }
 
 /// What a first exposure adds; nothing when the unit was exposed before.
@@ -124,6 +149,7 @@ pub fn exposure(
     variant: &VariantId,
     unit: UnitId<'_>,
     attributes: &Attributes,
+    segments: &Segments,
 ) -> (ShardKey, Event) {
     let group = iteration.bucketing.salt.group(unit, iteration.layout.groups);
     let writer = Writer { experiment, iteration, variant, group };
@@ -131,9 +157,9 @@ pub fn exposure(
         dedup: None,
         unit: Fingerprint::of_unit(experiment.id(), variant, unit),
         admission: Admission::Anyone,
-        label: None,
+        label: segments.label,
         increments: Vec::new(),
-        if_unit_is_new: writer.exposure(attributes),
+        if_unit_is_new: writer.spread(writer.exposure(attributes), segments),
     };
     (writer.shard(), event)
 }
@@ -244,6 +270,7 @@ fn known(experiment: &Experiment) -> String {
 }
 
 /// Writes the increments of one unit's events.
+#[derive(Debug)]
 struct Writer<'a> {
     experiment: &'a Experiment,
     iteration: &'a Iteration,
@@ -255,6 +282,11 @@ impl Writer<'_> {
     fn shard(&self) -> ShardKey {
         let shard = self.iteration.layout.shard(self.group);
         ShardKey::of(self.experiment, self.iteration, shard)
+    }
+
+    fn spread(&self, increments: Vec<Increment>, segments: &Segments) -> Vec<Increment> {
+        let (definition, layout) = (&self.experiment.definition, self.iteration.layout);
+        segments.spread(increments, definition, layout, self.group)
     }
 
     fn by_group(&self, row: Row<'_>, amount: i64) -> Increment {

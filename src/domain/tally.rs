@@ -116,6 +116,62 @@ impl Tally {
         }
     }
 
+    /// The same counters in fewer groups, sketches only of the metrics that keep theirs; without
+    /// evidence, which is of the whole.
+    pub(in crate::domain) fn folded(
+        &self,
+        layout: Layout,
+        sketched: impl Fn(&str) -> bool,
+    ) -> Self {
+        let groups = index(layout.groups.get());
+        let fold = |row: &Vec<i64>| {
+            let mut folded = vec![0_i64; groups.min(row.len())];
+            for part in row.chunks(groups) {
+                // A sum of the whole fits 64 bits, and so does every part of it.
+                for (sum, count) in folded.iter_mut().zip(part) {
+                    *sum = sum.saturating_add(*count);
+                }
+            }
+            folded
+        };
+        let rows = self.rows.iter().filter_map(|(name, row)| match Spread::of_name(name)? {
+            Spread::Groups => Some((name.clone(), fold(row))),
+            Spread::Totals => Some((name.clone(), row.clone())),
+            Spread::Blocks => {
+                let metric = name.split('/').nth(2)?;
+                sketched(metric).then(|| (name.clone(), row.clone()))
+            }
+            Spread::Maxima => None,
+        });
+        Self { layout, rows: rows.collect(), maxima: BTreeMap::new() }
+    }
+
+    /// Takes a part away; rows of which nothing is left are gone.
+    ///
+    /// # Errors
+    /// [`CorruptTally`] when the part has what this has not.
+    pub(in crate::domain) fn subtract(&mut self, part: &Self) -> Result<(), CorruptTally> {
+        for (name, columns) in &part.rows {
+            let overflow = || CorruptTally::Overflow(name.clone());
+            let row = self.rows.get_mut(name).ok_or_else(overflow)?;
+            row.resize(row.len().max(columns.len()), 0);
+            for (counter, amount) in row.iter_mut().zip(columns) {
+                *counter = counter.checked_sub(*amount).ok_or_else(overflow)?;
+            }
+            trim(row);
+        }
+        self.rows.retain(|_, row| !row.is_empty());
+        Ok(())
+    }
+
+    /// The same with the evidence that stands under another beginning in `whole`.
+    pub(in crate::domain) fn with_evidence(mut self, whole: &Self, beginning: &str) -> Self {
+        let known = whole.maxima.range::<str, _>((Bound::Included(beginning), Bound::Unbounded));
+        let known = known.map_while(|(name, row)| Some((name.strip_prefix(beginning)?, row)));
+        self.maxima = known.map(|(rest, row)| (format!("{MAXIMA}{rest}"), row.clone())).collect();
+        self
+    }
+
     /// The counters alone, without zeros at their ends: equal exactly when the same events went in,
     /// whatever their order, their batches and the number of shards.
     #[must_use]
@@ -285,7 +341,7 @@ impl<'a> Groups<'a> {
 const PER_UNIT: i64 = 1_000_000_000;
 
 /// Where the names of rows of maxima begin, and where they end: `/` is followed by `0`.
-const MAXIMA: &str = "m/";
+const MAXIMA: &str = Row::MAXIMA;
 const BEHIND_MAXIMA: &str = "m0";
 
 /// Zeros at the end of a row say nothing, and how many there are depends on the shards.

@@ -141,7 +141,7 @@ impl AdminService for Admin {
         let request = ResultsRequest { experiment_id, ..ResultsRequest::default() };
         let frozen = self.service.results(&request, now()).await;
         let frozen = frozen.map_err(|error| status::status(&error))?;
-        let results = Some(results::results_to_pb(&frozen, now()));
+        let results = Some(results::results_to_pb(&frozen.results, now()));
         Ok(Response::new(pb::ConcludeExperimentResponse { experiment, results }))
     }
 

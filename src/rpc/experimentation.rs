@@ -116,14 +116,15 @@ impl ExperimentationService for Experimentation {
         let span = RpcSpan::of(request.extensions());
         let pb::GetResultsRequest { experiment_id, iteration, metric_ids, segment } =
             request.into_inner();
-        let segmented = segment.is_some();
-        let request = ResultsRequest { experiment_id, iteration, metric_ids, segmented };
+        let segment = segment.map(results::segment_request);
+        let request = ResultsRequest { experiment_id, iteration, metric_ids, segment };
         let now = now();
         let answer = self.service.results(&request, now).await;
         let answer = answer.map_err(|error| status::status(&error))?;
-        let results = results::results_to_pb(&answer, now);
+        let segments = answer.segments.iter().map(|of| results::results_to_pb(of, now)).collect();
+        let results = results::results_to_pb(&answer.results, now);
         trace::results(&span, &results);
-        Ok(Response::new(pb::GetResultsResponse { results: Some(results) }))
+        Ok(Response::new(pb::GetResultsResponse { results: Some(results), segments }))
     }
 
     async fn get_results_history(

@@ -6,8 +6,10 @@ use crate::domain::assignment::{self, NotAssignable, Placement};
 use crate::domain::experiment::{Algorithm, Experiment, State};
 use crate::domain::id::UnitId;
 use crate::domain::outcome;
+use crate::domain::segment::Segments;
 use crate::domain::value::Attributes;
 use crate::service::catalog::Known;
+use crate::service::exposures::{Exposed, Exposure};
 use crate::service::{Service, ServiceError};
 
 /// A unit's place and the experiment that it is in.
@@ -83,9 +85,16 @@ impl Service {
             && let Some(iteration) = placement.iteration.and_then(|n| experiment.iteration(n))
             && let Some(variant) = iteration.variants.get(placement.variant)
         {
-            let (shard, event) =
-                outcome::exposure(experiment, iteration, variant, unit, attributes);
-            self.exposures.offer(shard, event);
+            let exposure = if experiment.definition.dimensions.is_empty() {
+                let none = Segments::NONE;
+                let (shard, event) =
+                    outcome::exposure(experiment, iteration, variant, unit, attributes, &none);
+                Exposure::Ready(shard, event)
+            } else {
+                let exposed = Exposed::new(experiment, iteration, variant, unit, attributes);
+                Exposure::Unnamed(Box::new(exposed))
+            };
+            self.exposures.offer(exposure);
         }
         known.meter.assigned(placement.variant);
         Ok(Assigned { experiment: Arc::clone(experiment), placement })

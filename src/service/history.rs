@@ -9,6 +9,7 @@ use crate::domain::analysis::Results;
 use crate::domain::counter::ShardKey;
 use crate::domain::experiment::{Experiment, Iteration, State, Timestamp};
 use crate::domain::history::{self, Point, Tick};
+use crate::domain::segment::SLOTS;
 use crate::service::results::iteration;
 use crate::service::{Service, ServiceError};
 use crate::store::{Note, StoreError};
@@ -82,7 +83,8 @@ impl Service {
     ) -> Result<Vec<Point>, ServiceError> {
         let Some(shard) = home(experiment, iteration) else { return Ok(Vec::new()) };
         let mut kept = Vec::new();
-        for note in self.store.notes(&shard).await?.values() {
+        // Behind them stand the names of segments.
+        for (_, note) in self.store.notes(&shard).await?.range(..SLOTS.start) {
             if let Some(point) = decode(&note.bytes)? {
                 kept.push((Tick::from_stamp(note.stamp), point));
             }

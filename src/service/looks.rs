@@ -12,7 +12,8 @@ use crate::domain::analysis::{self, Analysis, Results};
 use crate::domain::counter::ShardKey;
 use crate::domain::experiment::{Experiment, Incarnation, Iteration, Revision, Timestamp};
 use crate::domain::id::ExperimentId;
-use crate::domain::tally::Tally;
+use crate::domain::segment::Breakdown;
+use crate::domain::tally::{CorruptTally, Tally};
 use crate::service::{Service, ServiceError};
 use crate::store::{Rows, StoreError};
 
@@ -43,6 +44,37 @@ impl Service {
     ) -> Result<Results, ServiceError> {
         let tally = self.tally(experiment, iteration).await?;
         self.analyse(experiment, iteration, tally, now).await
+    }
+
+    /// Looks now at the whole and at every value of a dimension.
+    pub(super) async fn look_at_segments(
+        &self,
+        experiment: &Arc<Experiment>,
+        iteration: &Iteration,
+        dimension: &str,
+        now: Timestamp,
+    ) -> Result<(Results, Vec<Results>), ServiceError> {
+        let mut breakdown = Breakdown::new(dimension.to_owned(), iteration.layout);
+        for key in ShardKey::all(experiment, iteration) {
+            let rows = self.store.rows_with_segments(&key, &breakdown.rows()).await?;
+            breakdown.absorb(key.shard, rows).map_err(|what| corrupt(&what))?;
+        }
+        let (of_experiment, of_iteration) = (Arc::clone(experiment), iteration.clone());
+        let analyse = move || {
+            let (experiment, iteration) = (&of_experiment, &of_iteration);
+            let (whole, parts) = breakdown.finish(&experiment.definition)?;
+            Ok(analysis::analyse_segments(experiment, iteration, &whole, &parts, now))
+        };
+        let (whole, segments) = self.compute(analyse).await?.map_err(|what| corrupt(&what))?;
+        let mut evidence = whole.evidence;
+        let mut results = Vec::with_capacity(segments.len());
+        for segment in segments {
+            evidence.extend(segment.evidence);
+            results.push(segment.results);
+        }
+        self.keep(experiment, iteration, &evidence).await;
+        self.record(experiment, iteration, &whole.results, now).await;
+        Ok((whole.results, results))
     }
 
     /// The last look if it is younger than `patience`, and a new one otherwise, with its time. The
@@ -79,8 +111,6 @@ impl Service {
         Ok((seen, now))
     }
 
-    /// Milliseconds of pure computing, for the largest experiments: on a thread of its own, and
-    /// never more of them at once than there are permits, so that no Assign waits for it.
     async fn analyse(
         &self,
         experiment: &Arc<Experiment>,
@@ -88,18 +118,25 @@ impl Service {
         tally: Tally,
         now: Timestamp,
     ) -> Result<Results, ServiceError> {
-        let failed = |what: &str| ServiceError::StoreBroken(what.to_owned());
-        let permit = self.analyses.acquire().await.map_err(|_| failed("no more analyses"))?;
         let (of_experiment, of_iteration) = (Arc::clone(experiment), iteration.clone());
-        let analysis = tokio::task::spawn_blocking(move || {
-            analysis::analyse(&of_experiment, &of_iteration, &tally, now)
-        });
-        let analysis = analysis.await.map_err(|_| failed("the analysis panicked"));
-        drop(permit);
-        let Analysis { results, evidence } = analysis?;
+        let analyse = move || analysis::analyse(&of_experiment, &of_iteration, &tally, now);
+        let Analysis { results, evidence } = self.compute(analyse).await?;
         self.keep(experiment, iteration, &evidence).await;
         self.record(experiment, iteration, &results, now).await;
         Ok(results)
+    }
+
+    /// Milliseconds of pure computing, for the largest experiments: on a thread of its own, and
+    /// never more of them at once than there are permits, so that no Assign waits for it.
+    async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ServiceError> {
+        let failed = |what: &str| ServiceError::StoreBroken(what.to_owned());
+        let permit = self.analyses.acquire().await.map_err(|_| failed("no more analyses"))?;
+        let done = tokio::task::spawn_blocking(work).await;
+        drop(permit);
+        done.map_err(|_| failed("the analysis panicked"))
     }
 
     /// Keeps the evidence of this look, so that what was significant once stays so. Failing to is
@@ -121,9 +158,7 @@ impl Service {
         let mut tally = Tally::new(iteration.layout);
         for key in ShardKey::all(experiment, iteration) {
             let rows = self.store.rows(&key).await?;
-            tally
-                .absorb(key.shard, rows)
-                .map_err(|corrupt| StoreError::Corrupt(corrupt.to_string()))?;
+            tally.absorb(key.shard, rows).map_err(|what| corrupt(&what))?;
         }
         Ok(tally)
     }
@@ -131,6 +166,10 @@ impl Service {
     fn knows(&self, id: &ExperimentId) -> bool {
         self.catalog.find(id.as_str()).is_ok()
     }
+}
+
+fn corrupt(what: &CorruptTally) -> StoreError {
+    StoreError::Corrupt(what.to_string())
 }
 
 impl Looks {

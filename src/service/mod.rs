@@ -17,6 +17,7 @@ mod outcomes;
 mod page;
 mod results;
 mod scores;
+mod segments;
 mod watch;
 
 use std::sync::Arc;
@@ -37,7 +38,7 @@ pub use self::history::HistoryRequest;
 pub use self::listing::{Page, PageRequest};
 pub use self::meters::{ExperimentReading, Readings};
 pub use self::outcomes::Receipt;
-pub use self::results::ResultsRequest;
+pub use self::results::{Answer, ResultsRequest, SegmentRequest};
 pub use self::scores::{ScoreQueue, ScoreReceiver, ScoredOutcome, score_queue};
 pub use self::watch::{Watch, WatchRequest};
 
@@ -82,6 +83,7 @@ impl Default for Options {
 pub struct Service {
     store: Arc<dyn Store>,
     catalog: Catalog,
+    names: Arc<segments::SegmentNames>,
     exposures: exposures::ExposureQueue,
     scores: Option<ScoreQueue>,
     analyses: Semaphore,
@@ -96,10 +98,13 @@ impl Service {
     /// it. The catalog is empty until [`Self::refresh`] or [`Self::follow`] has read the store.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, options: Options) -> (Self, ExposureRecorder) {
-        let (exposures, recorder) = exposures::queue(Arc::clone(&store), options.exposure_queue);
+        let names = Arc::new(segments::SegmentNames::new(Arc::clone(&store)));
+        let (exposures, recorder) =
+            exposures::queue(Arc::clone(&store), Arc::clone(&names), options.exposure_queue);
         let service = Self {
             store,
             catalog: Catalog::default(),
+            names,
             exposures,
             scores: None,
             analyses: Semaphore::new(CONCURRENT_ANALYSES),

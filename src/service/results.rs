@@ -3,6 +3,7 @@
 use crate::domain::analysis::Results;
 use crate::domain::experiment::{Experiment, Iteration, Timestamp};
 use crate::domain::id::MetricId;
+use crate::domain::segment;
 use crate::domain::violation::Violations;
 use crate::service::{Service, ServiceError};
 
@@ -15,8 +16,27 @@ pub struct ResultsRequest {
     pub iteration: u32,
     /// Of which metrics; empty means all.
     pub metric_ids: Vec<String>,
-    /// Whether a segment was asked for.
-    pub segmented: bool,
+    /// Of which segment; all units without one.
+    pub segment: Option<SegmentRequest>,
+}
+
+/// Which segments.
+#[derive(Debug, Clone, Default)]
+pub struct SegmentRequest {
+    /// Of which dimension.
+    pub dimension: String,
+    /// Which value; empty means each of them, and the whole.
+    pub value: String,
+}
+
+/// The results asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// Of all units, or of one segment.
+    pub results: Results,
+    /// Where all values of a dimension were asked for: each of them, the most units first, and then
+    /// "(other)" and "(none)".
+    pub segments: Vec<Results>,
 }
 
 impl Service {
@@ -29,18 +49,74 @@ impl Service {
         &self,
         request: &ResultsRequest,
         now: Timestamp,
-    ) -> Result<Results, ServiceError> {
+    ) -> Result<Answer, ServiceError> {
         let experiment = self.catalog.find(&request.experiment_id)?;
-        if request.segmented {
-            let problem = "is not kept: this release has no results by segment";
-            return Err(ServiceError::bad_field("segment", problem));
-        }
         let metrics = wanted(&experiment, &request.metric_ids)?;
         let iteration = iteration(&experiment, request.iteration)?;
-        let mut results = self.look(&experiment, iteration, now).await?;
-        restrict(&mut results, &metrics);
-        Ok(results)
+        let mut answer = match &request.segment {
+            None => {
+                let results = self.look(&experiment, iteration, now).await?;
+                Answer { results, segments: Vec::new() }
+            }
+            Some(asked) => {
+                check_segment(&experiment, asked)?;
+                let dimension = &asked.dimension;
+                let (results, segments) =
+                    self.look_at_segments(&experiment, iteration, dimension, now).await?;
+                let answer = Answer { results, segments: by_size(segments) };
+                if asked.value.is_empty() { answer } else { only(answer, &asked.value)? }
+            }
+        };
+        restrict(&mut answer.results, &metrics);
+        answer.segments.iter_mut().for_each(|results| restrict(results, &metrics));
+        Ok(answer)
     }
+}
+
+fn check_segment(experiment: &Experiment, asked: &SegmentRequest) -> Result<(), ServiceError> {
+    let dimensions = &experiment.definition.dimensions;
+    let mut bad = Violations::new();
+    if !dimensions.contains(&asked.dimension) {
+        let known = match dimensions.as_slice() {
+            [] => "which has none".to_owned(),
+            known => format!("which has {}", known.join(", ")),
+        };
+        bad.add("segment.dimension", format!("is not a dimension of this experiment, {known}"));
+    }
+    let value = asked.value.as_str();
+    if !(value.is_empty() || segment::is_name(value)) {
+        let problem = "must be empty or have at most 64 bytes without control characters";
+        bad.add("segment.value", problem);
+    }
+    bad.into_result(()).map_err(ServiceError::invalid_request)
+}
+
+/// The values that have a name by their units, the most first; then those without.
+fn by_size(mut segments: Vec<Results>) -> Vec<Results> {
+    segments.sort_by_key(|results| {
+        let value = results.segment.as_ref().map_or("", |segment| segment.value.as_str());
+        let place = [segment::OTHER, segment::NONE].iter().position(|name| *name == value);
+        let units = results.exposures.iter().map(|exposure| exposure.units).sum();
+        (place.map_or(0, |place| place + 1), std::cmp::Reverse::<i64>(units))
+    });
+    segments
+}
+
+/// The results of one value.
+fn only(answer: Answer, value: &str) -> Result<Answer, ServiceError> {
+    const TOLD: usize = 8;
+    let is_asked =
+        |results: &Results| results.segment.as_ref().is_some_and(|segment| segment.value == value);
+    let values = answer.segments.iter().filter_map(|results| results.segment.as_ref());
+    let mut known: Vec<&str> = values.map(|segment| segment.value.as_str()).take(TOLD).collect();
+    if answer.segments.len() > TOLD {
+        known.push("...");
+    }
+    let known = if known.is_empty() { "nobody is there yet".into() } else { known.join(", ") };
+    let unknown =
+        ServiceError::bad_field("segment.value", format!("is no unit's value so far: {known}"));
+    let found = answer.segments.into_iter().find(is_asked).ok_or(unknown)?;
+    Ok(Answer { results: found, segments: Vec::new() })
 }
 
 /// Leaves the metrics asked for; all when none is. Corrections and the recommendation have taken

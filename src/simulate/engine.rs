@@ -9,7 +9,8 @@ use crate::domain::counter::Increment;
 use crate::domain::draft::{AnalysisDraft, Draft, MetricDraft, VariantDraft};
 use crate::domain::experiment::{Correction, Experiment, ShardCount, Timestamp};
 use crate::domain::metric::{Direction, Estimand, Kind, Role};
-use crate::domain::outcome::{Credit, OutcomeDraft, credit};
+use crate::domain::outcome::{OutcomeDraft, credit};
+use crate::domain::segment::Segments;
 use crate::domain::tally::Tally;
 use crate::domain::value::Value;
 use crate::stats::calibration::Noise;
@@ -84,11 +85,9 @@ pub fn stream(
     let mut called = vec![false; METRICS.len() + 1];
     for number in 1..=OUTCOMES {
         let (draft, is_new) = units.next_outcome(noise);
-        let Credit::Counts { event, .. } =
-            credit(&experiment, &draft).map_err(|reason| refused(&reason))?
-        else {
-            continue;
-        };
+        let credited = credit(&experiment, &draft).map_err(|reason| refused(&reason))?;
+        let Some(credited) = credited else { continue };
+        let event = credited.event(&Segments::NONE);
         let exposure = event.if_unit_is_new.into_iter().filter(|_| is_new);
         event.increments.into_iter().chain(exposure).for_each(|one| add(&mut rows, one));
         if number.is_multiple_of(EVERY) {

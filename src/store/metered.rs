@@ -22,7 +22,7 @@ enum Operation {
     Apply,
     Raise,
     Rows,
-    SegmentRows,
+    RowsWithSegments,
     Note,
     Notes,
     Records,
@@ -41,7 +41,7 @@ const OPERATIONS: [(Operation, &str); 15] = [
     (Operation::Apply, "apply"),
     (Operation::Raise, "raise"),
     (Operation::Rows, "rows"),
-    (Operation::SegmentRows, "segment_rows"),
+    (Operation::RowsWithSegments, "rows_with_segments"),
     (Operation::Note, "note"),
     (Operation::Notes, "notes"),
     (Operation::Records, "records"),
@@ -153,8 +153,8 @@ impl Store for Metered {
         self.count(Operation::Rows, self.inner.rows(shard)).await
     }
 
-    async fn segment_rows(&self, shard: &ShardKey, prefix: &str) -> Result<Rows, StoreError> {
-        self.count(Operation::SegmentRows, self.inner.segment_rows(shard, prefix)).await
+    async fn rows_with_segments(&self, shard: &ShardKey, prefix: &str) -> Result<Rows, StoreError> {
+        self.count(Operation::RowsWithSegments, self.inner.rows_with_segments(shard, prefix)).await
     }
 
     async fn note(&self, shard: &ShardKey, slot: u32, note: &Note) -> Result<bool, StoreError> {

@@ -60,8 +60,8 @@
 //! are read against each other, and a sum over the count of a moment later is no mean. A row
 //! reaches to the last column that was ever touched; a column that nobody touched reads 0. So the
 //! rows of a shard are the same bytes under any order and any batches. Rows of segments, whose
-//! names start with [`ROWS`](crate::domain::segment::ROWS), are kept apart: [`Store::rows`] leaves them out and does not
-//! pay for them, [`Store::segment_rows`] reads those whose names start with a prefix.
+//! names start with [`ROWS`](crate::domain::segment::ROWS), are kept apart: [`Store::rows`] leaves them out and does
+//! not pay for them, [`Store::rows_with_segments`] reads some of them with the others.
 //!
 //! **Notes.** [`Store::note`] keeps one [`Note`] per shard and slot, replaced only by one with a
 //! higher stamp: of notes with the same stamp the first one stays, and the answer says whether it
@@ -274,12 +274,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
     async fn rows(&self, shard: &ShardKey) -> Result<Rows, StoreError>;
 
-    /// The rows of segments of one shard whose names start with `prefix`, which starts with
-    /// [`ROWS`](crate::domain::segment::ROWS); none for any other prefix.
+    /// The same together with the rows of segments whose names start with `prefix`, which starts
+    /// with [`ROWS`](crate::domain::segment::ROWS); without them for any other prefix.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
-    async fn segment_rows(&self, shard: &ShardKey, prefix: &str) -> Result<Rows, StoreError>;
+    async fn rows_with_segments(&self, shard: &ShardKey, prefix: &str) -> Result<Rows, StoreError>;
 
     /// Keeps a note unless its slot has one with this stamp or a higher one; whether it did.
     ///

@@ -27,6 +27,7 @@ mod program;
 mod publish;
 mod replay;
 mod results;
+mod segments;
 mod served;
 mod shutdown;
 mod sinks;

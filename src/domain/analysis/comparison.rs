@@ -205,21 +205,24 @@ fn design_effect(
     precision::design_effect(unadjusted, naive?.welch.standard_error).ok()
 }
 
-/// Verdicts, once the p-values are adjusted.
-pub(super) fn judge(experiment: &Experiment, metrics: &mut [MetricResult]) {
+/// Verdicts, once the p-values are adjusted. `gates` is in how many places at once the guardrails
+/// are looked at: Bonferroni's correction of their level.
+pub(super) fn judge(experiment: &Experiment, metrics: &mut [MetricResult], gates: usize) {
     let plan = &experiment.definition.analysis;
     for result in metrics {
         let Some(metric) = experiment.definition.metric(result.metric.as_str()) else { continue };
         for comparison in &mut result.comparisons {
             comparison.significant = comparison.adjusted_p_value.is_some_and(|p| p < plan.alpha);
-            comparison.verdict = verdict(plan, metric, comparison);
+            comparison.verdict = verdict(plan, metric, comparison, gates);
         }
     }
 }
 
-fn verdict(plan: &AnalysisPlan, metric: &Metric, comparison: &Comparison) -> Verdict {
-    let below = |p: Option<f64>| p.is_some_and(|p| p < plan.alpha);
+fn verdict(plan: &AnalysisPlan, metric: &Metric, comparison: &Comparison, gates: usize) -> Verdict {
     if metric.role == Role::Guardrail {
+        #[expect(clippy::cast_precision_loss, reason = "a few")]
+        let alpha = plan.alpha / gates as f64;
+        let below = |p: Option<f64>| p.is_some_and(|p| p < alpha);
         return match comparison {
             c if below(c.violation_p_value) => Verdict::Violated,
             c if below(c.non_inferiority_p_value) => Verdict::NonInferior,

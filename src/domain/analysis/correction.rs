@@ -6,22 +6,26 @@
 //! - the *secondary* comparisons are one family;
 //! - a *guardrail* is a gate, not a discovery: every one must be passed, which is a test of a
 //!   union and needs no correction (Berger 1982). Its two-sided p-value is for description.
+//!
+//! Of several segments the families are those of all of them together.
 
 use crate::domain::analysis::{Comparison, MetricResult};
 use crate::domain::experiment::{AnalysisPlan, Correction};
 use crate::domain::metric::Role;
 use crate::stats::multiplicity;
 
-pub(super) fn adjust(plan: &AnalysisPlan, metrics: &mut [MetricResult]) {
-    for role in [Role::Primary, Role::Secondary] {
-        let family = metrics.iter_mut().filter(|metric| metric.role == role);
-        let family = family.flat_map(|metric| metric.comparisons.iter_mut());
-        adjust_family(plan.correction, family.filter(|c| c.p_value.is_some()).collect());
+pub(super) fn adjust(plan: &AnalysisPlan, metrics: Vec<&mut MetricResult>) {
+    let (mut primary, mut secondary) = (Vec::new(), Vec::new());
+    for metric in metrics {
+        let tested = metric.comparisons.iter_mut().filter(|c| c.p_value.is_some());
+        match metric.role {
+            Role::Primary => primary.extend(tested),
+            Role::Secondary => secondary.extend(tested),
+            Role::Guardrail => tested.for_each(|gate| gate.adjusted_p_value = gate.p_value),
+        }
     }
-    let gates = metrics.iter_mut().filter(|metric| metric.role == Role::Guardrail);
-    for comparison in gates.flat_map(|metric| metric.comparisons.iter_mut()) {
-        comparison.adjusted_p_value = comparison.p_value;
-    }
+    adjust_family(plan.correction, primary);
+    adjust_family(plan.correction, secondary);
 }
 
 fn adjust_family(correction: Correction, family: Vec<&mut Comparison>) {

@@ -5,7 +5,8 @@
 //! - [`delivery`] says whether units got what they were assigned;
 //! - `one_look` and `looks` read it by the two methods, `comparison` puts them side by side,
 //!   `correction` accounts for several of them;
-//! - [`recommendation`] decides, `explanation` says why.
+//! - [`recommendation`] decides, `explanation` says why;
+//! - `segments` does all of it for each value of a dimension.
 //!
 //! What is not defined (no data, no variance, a baseline of zero) is absent, never a made-up
 //! number; no NaN and no infinity leaves this module.
@@ -22,6 +23,7 @@ mod one_look;
 mod planned;
 pub mod recommendation;
 mod sample_ratio;
+mod segments;
 
 use std::collections::BTreeMap;
 
@@ -30,6 +32,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::experiment::{AnalysisPlan, Experiment, Iteration, State, Timestamp};
 use crate::domain::id::{ExperimentId, MetricId, VariantId};
 use crate::domain::metric::{Estimand, Metric, Role};
+use crate::domain::segment::Segment;
 use crate::domain::tally::Tally;
 use crate::stats::Interval;
 
@@ -38,6 +41,7 @@ pub use self::comparison::{BayesianReading, Comparison, NaiveTest, Verdict};
 pub use self::looks::SequentialReading;
 pub use self::recommendation::Recommendation;
 pub use self::sample_ratio::SampleRatio;
+pub use self::segments::analyse_segments;
 
 /// An interval and its nominal coverage. Both ends are finite.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -67,6 +71,8 @@ pub struct Results {
     pub state: State,
     /// The iteration described.
     pub iteration: u32,
+    /// The units described; all of them without one.
+    pub segment: Option<Segment>,
     /// By variant, control first.
     pub exposures: Vec<VariantExposure>,
     /// Whether the split is as configured.
@@ -128,15 +134,10 @@ pub fn analyse(
     tally: &Tally,
     now: Timestamp,
 ) -> Analysis {
-    let order = control_first(iteration);
-    let exposures: Vec<_> = order.iter().map(|(_, variant)| exposure(tally, variant)).collect();
-    let mut evidence = BTreeMap::new();
-    let sample_ratio = sample_ratio::check(experiment, iteration, tally, &mut evidence);
-    let look = Look { experiment, iteration, tally, order: &order };
-    let metrics = experiment.definition.metrics_primary_first();
-    let mut metrics: Vec<_> = metrics.map(|metric| look.at(metric, &mut evidence)).collect();
-    correction::adjust(&experiment.definition.analysis, &mut metrics);
-    comparison::judge(experiment, &mut metrics);
+    let mut found = Findings::of(experiment, iteration, tally);
+    correction::adjust(&experiment.definition.analysis, found.metrics.iter_mut().collect());
+    comparison::judge(experiment, &mut found.metrics, 1);
+    let Findings { exposures, sample_ratio, metrics, evidence } = found;
     let progress = progress(experiment, &exposures);
     let health = recommendation::Health::of(&sample_ratio, &exposures);
     let situation =
@@ -148,6 +149,7 @@ pub fn analyse(
         experiment: experiment.id().clone(),
         state: experiment.state,
         iteration: iteration.number,
+        segment: None,
         expected_completion: completion(experiment, iteration, progress, now),
         exposures,
         sample_ratio,
@@ -157,6 +159,27 @@ pub fn analyse(
         progress,
     };
     Analysis { results, evidence }
+}
+
+/// What counters show, before it is known how many comparisons there are.
+struct Findings {
+    exposures: Vec<VariantExposure>,
+    sample_ratio: SampleRatio,
+    metrics: Vec<MetricResult>,
+    evidence: BTreeMap<String, Vec<i64>>,
+}
+
+impl Findings {
+    fn of(experiment: &Experiment, iteration: &Iteration, tally: &Tally) -> Self {
+        let order = control_first(iteration);
+        let mut evidence = BTreeMap::new();
+        let sample_ratio = sample_ratio::check(experiment, iteration, tally, &mut evidence);
+        let look = Look { experiment, iteration, tally, order: &order };
+        let metrics = experiment.definition.metrics_primary_first();
+        let metrics = metrics.map(|metric| look.at(metric, &mut evidence)).collect();
+        let exposures = order.iter().map(|(_, variant)| exposure(tally, variant)).collect();
+        Self { exposures, sample_ratio, metrics, evidence }
+    }
 }
 
 fn control_first(iteration: &Iteration) -> Vec<(usize, &VariantId)> {

@@ -10,6 +10,7 @@ use crate::domain::bucket::{BUCKETS, Salt};
 use crate::domain::eligibility::Eligibility;
 use crate::domain::experiment::{Algorithm, Bucketing, Definition, LayerSlot, Timestamp, Variant};
 use crate::domain::id::{ExperimentId, LayerId, VariantId};
+use crate::domain::segment::{DIMENSIONS, is_name};
 use crate::domain::split::BucketRange;
 use crate::domain::value::Value;
 use crate::domain::violation::Violations;
@@ -128,12 +129,15 @@ impl Draft {
                 );
             }
         }
-        limit_count("dimensions", self.dimensions.len(), 0, 8, bad);
+        limit_count("dimensions", self.dimensions.len(), 0, DIMENSIONS, bad);
         let mut seen = BTreeSet::new();
         for (index, dimension) in self.dimensions.iter().enumerate() {
-            if dimension.is_empty() || dimension.len() > 63 || !seen.insert(dimension) {
+            let is_name = is_name(dimension) && dimension.len() <= 63;
+            if !is_name || !seen.insert(dimension) {
                 let field = format!("dimensions[{index}]");
-                bad.add(field, "must be an attribute name of 1 to 63 bytes, named once");
+                let problem = "must be an attribute name of 1 to 63 bytes without control \
+                               characters, named once";
+                bad.add(field, problem);
             }
         }
     }

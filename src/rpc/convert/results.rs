@@ -5,8 +5,10 @@ use crate::domain::analysis::{
     SampleRatio, VariantExposure, VariantStatistics,
 };
 use crate::domain::experiment::Timestamp;
+use crate::domain::segment::Segment;
 use crate::rpc::convert::{enums, value};
 use crate::rpc::pb;
+use crate::service::SegmentRequest;
 
 pub(in crate::rpc) fn results_to_pb(from: &Results, now: Timestamp) -> pb::ExperimentResults {
     pb::ExperimentResults {
@@ -28,8 +30,17 @@ pub(in crate::rpc) fn results_to_pb(from: &Results, now: Timestamp) -> pb::Exper
         explanations: from.explanations.clone(),
         progress: from.progress,
         expected_completion_time: from.expected_completion.map(value::timestamp_to_pb),
-        segment: None,
+        segment: from.segment.as_ref().map(segment_to_pb),
     }
+}
+
+pub(in crate::rpc) fn segment_request(from: pb::Segment) -> SegmentRequest {
+    let pb::Segment { dimension, value } = from;
+    SegmentRequest { dimension, value }
+}
+
+fn segment_to_pb(from: &Segment) -> pb::Segment {
+    pb::Segment { dimension: from.dimension.clone(), value: from.value.clone() }
 }
 
 pub(super) fn exposure_to_pb(from: &VariantExposure) -> pb::VariantExposure {

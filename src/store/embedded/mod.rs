@@ -24,7 +24,6 @@ mod load;
 mod state;
 
 use std::fmt;
-use std::ops::Bound;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
@@ -200,21 +199,19 @@ impl Store for EmbeddedStore {
     }
 
     async fn rows(&self, shard: &ShardKey) -> Result<Rows, StoreError> {
-        let state = self.state();
-        let Some(rows) = state.shards.get(shard).map(|shard| &shard.rows) else {
-            return Ok(Rows::new());
-        };
-        let of_the_whole = rows.iter().filter(|(name, _)| !name.starts_with(segment::ROWS));
-        Ok(of_the_whole.map(|(name, row)| (name.clone(), row.clone())).collect())
+        self.rows_with_segments(shard, "").await
     }
 
-    async fn segment_rows(&self, shard: &ShardKey, prefix: &str) -> Result<Rows, StoreError> {
+    async fn rows_with_segments(&self, shard: &ShardKey, prefix: &str) -> Result<Rows, StoreError> {
         let state = self.state();
-        let rows = state.shards.get(shard).filter(|_| prefix.starts_with(segment::ROWS));
-        let Some(rows) = rows.map(|shard| &shard.rows) else { return Ok(Rows::new()) };
-        let from = (Bound::Included(prefix), Bound::Unbounded);
-        let named = rows.range::<str, _>(from).take_while(|(name, _)| name.starts_with(prefix));
-        Ok(named.map(|(name, row)| (name.clone(), row.clone())).collect())
+        let Some(shard) = state.shards.get(shard) else { return Ok(Rows::new()) };
+        let segments = !prefix.is_empty();
+        let asked = |name: &str| {
+            let of_segment = name.starts_with(segment::ROWS);
+            !of_segment || segments && name.starts_with(prefix)
+        };
+        let rows = shard.rows.iter().filter(|(name, _)| asked(name));
+        Ok(rows.map(|(name, row)| (name.clone(), row.clone())).collect())
     }
 
     async fn note(&self, shard: &ShardKey, slot: u32, note: &Note) -> Result<bool, StoreError> {

@@ -127,11 +127,10 @@ impl Link {
     pub(super) async fn rows(
         &self,
         keys: &ShardKeys,
-        directory: &str,
-        prefix: &str,
+        segments: Option<&str>,
     ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
         let mut way = self.way(keys.tag());
-        self.answer(self.procedures.rows(&mut way, directory, &keys.row(prefix))).await
+        self.answer(self.procedures.rows(&mut way, keys, segments)).await
     }
 
     pub(super) async fn note(

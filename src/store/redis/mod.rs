@@ -126,22 +126,6 @@ impl RedisStore {
     fn shard_keys(&self, shard: &ShardKey) -> ShardKeys {
         ShardKeys::new(&self.options.prefix, shard)
     }
-
-    /// The rows that a directory lists and whose names start with `prefix`.
-    async fn read(
-        &self,
-        keys: &ShardKeys,
-        directory: &str,
-        prefix: &str,
-    ) -> Result<Rows, StoreError> {
-        let mut rows = Rows::new();
-        for (key, bytes) in self.link.rows(keys, directory, prefix).await? {
-            if let Some(name) = keys.row_name(&key) {
-                rows.insert(name.to_owned(), codec::row(name, &bytes)?);
-            }
-        }
-        Ok(rows)
-    }
 }
 
 impl fmt::Debug for RedisStore {
@@ -171,16 +155,19 @@ impl Store for RedisStore {
     }
 
     async fn rows(&self, shard: &ShardKey) -> Result<Rows, StoreError> {
-        let keys = self.shard_keys(shard);
-        self.read(&keys, &keys.directory(), "").await
+        self.rows_with_segments(shard, "").await
     }
 
-    async fn segment_rows(&self, shard: &ShardKey, prefix: &str) -> Result<Rows, StoreError> {
-        if !prefix.starts_with(segment::ROWS) {
-            return Ok(Rows::new());
-        }
+    async fn rows_with_segments(&self, shard: &ShardKey, prefix: &str) -> Result<Rows, StoreError> {
         let keys = self.shard_keys(shard);
-        self.read(&keys, &keys.segments(), prefix).await
+        let segments = Some(prefix).filter(|prefix| prefix.starts_with(segment::ROWS));
+        let mut rows = Rows::new();
+        for (key, bytes) in self.link.rows(&keys, segments).await? {
+            if let Some(name) = keys.row_name(&key) {
+                rows.insert(name.to_owned(), codec::row(name, &bytes)?);
+            }
+        }
+        Ok(rows)
     }
 
     async fn note(&self, shard: &ShardKey, slot: u32, note: &Note) -> Result<bool, StoreError> {

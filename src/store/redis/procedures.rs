@@ -166,15 +166,20 @@ impl Procedures {
         raised.await.map_err(classify)
     }
 
-    /// The rows that a directory lists and whose keys start with `prefix`: keys and what is there.
+    /// Keys of rows and what is there: those of the whole and, where a prefix is given, those of
+    /// segments whose names start with it.
     pub(super) async fn rows(
         &self,
         way: &mut Way,
-        directory: &str,
-        prefix: &str,
+        shard: &ShardKeys,
+        segments: Option<&str>,
     ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
         let rows = self.call(way, &self.rows, |call| {
-            call.arg(2).arg(directory).arg(prefix);
+            call.arg(if segments.is_some() { 4 } else { 2 });
+            call.arg(shard.directory()).arg(shard.row(""));
+            if let Some(prefix) = segments {
+                call.arg(shard.segments()).arg(shard.row(prefix));
+            }
         });
         rows.await.map_err(classify)
     }

@@ -8,7 +8,8 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tiebreak::domain::counter::{Event, ShardKey};
 use tiebreak::domain::experiment::Experiment;
-use tiebreak::domain::outcome::{Credit, OutcomeDraft, credit};
+use tiebreak::domain::outcome::{OutcomeDraft, credit};
+use tiebreak::domain::segment::{Breakdown, Registry, Told};
 use tiebreak::domain::tally::Tally;
 use tiebreak::domain::value::Value;
 use tiebreak::store::{Rows, Store};
@@ -26,20 +27,28 @@ async fn order_batches_and_shards_do_not_matter(home: Home) {
     for shards in [1, 2, 8, 64] {
         // Twice the same, in another order.
         for round in 0..2 {
-            let experiment = experiment(&format!("x-{shards}-{round}"), shards);
+            let mut experiment = experiment(&format!("x-{shards}-{round}"), shards);
+            experiment.definition.dimensions = vec!["tier".to_owned(), "plan".to_owned()];
             outcomes.shuffle(&mut generator);
             let (keys, events) = credited(&experiment, &outcomes);
             apply_in_random_batches(&*store, &keys, &events, &mut generator).await;
             let layout = experiment.current().unwrap().layout;
-            let mut tally = Tally::new(layout);
+            let mut breakdown = Breakdown::new("plan".to_owned(), layout);
+            let mut whole = Tally::new(layout);
             for (shard, expected) in model(&keys, &events) {
-                let rows = store.rows(&shard).await.unwrap();
+                let rows = store.rows_with_segments(&shard, "g/").await.unwrap();
                 assert_eq!(rows, expected, "{shard:?}");
-                tally.absorb(shard.shard, rows).unwrap();
+                whole.absorb(shard.shard, store.rows(&shard).await.unwrap()).unwrap();
+                let rows = store.rows_with_segments(&shard, &breakdown.rows()).await.unwrap();
+                breakdown.absorb(shard.shard, rows).unwrap();
             }
+            let (same, parts) = breakdown.finish(&experiment.definition).unwrap();
+            assert_eq!(same, whole);
+            let names = parts.iter().map(|part| part.segment.value.as_str());
+            assert_eq!(names.collect::<Vec<_>>(), ["free", "pro", "(none)"]);
             // Everything but the layout, which names the number of shards.
-            let counters = format!("{tally:?}").replacen(&format!("{layout:?}"), "", 1);
-            tallies.push(counters);
+            let parts = parts.iter().map(|part| part.tally.counters());
+            tallies.push(format!("{:?} {:?}", whole.counters(), parts.collect::<Vec<_>>()));
         }
     }
     for tally in &tallies {
@@ -70,7 +79,12 @@ fn outcomes(generator: &mut impl Rng) -> Vec<OutcomeDraft> {
             values: values[..kept].iter().map(|(id, value)| ((*id).to_owned(), *value)).collect(),
             event_id: if number % 5 == 0 { String::new() } else { format!("event-{number}") },
             // Of the unit, so that it does not matter which outcome exposes it.
-            attributes: [("past_latency".to_owned(), Value::Number(f64::from(unit) * 0.37))].into(),
+            attributes: [
+                ("past_latency".to_owned(), Value::Number(f64::from(unit) * 0.37)),
+                ("plan".to_owned(), Value::Text(["free", "pro", ""][unit as usize % 3].to_owned())),
+                ("tier".to_owned(), Value::Number(f64::from(unit % 5))),
+            ]
+            .into(),
             ..OutcomeDraft::default()
         });
     }
@@ -78,12 +92,20 @@ fn outcomes(generator: &mut impl Rng) -> Vec<OutcomeDraft> {
 }
 
 fn credited(experiment: &Experiment, outcomes: &[OutcomeDraft]) -> (Vec<ShardKey>, Vec<Event>) {
+    let dimensions = &experiment.definition.dimensions;
+    let mut registry = Registry::default();
     let credits = outcomes.iter().map(|outcome| {
         let draft = OutcomeDraft { experiment_id: experiment.id().to_string(), ..outcome.clone() };
-        match credit(experiment, &draft).unwrap() {
-            Credit::Counts { shard, event, .. } => (shard, event),
-            Credit::Ignored => panic!("everybody takes part"),
-        }
+        let told = Told::all(dimensions, &draft.attributes);
+        let label = loop {
+            match registry.label(&told) {
+                Ok(label) => break label,
+                Err(claim) => registry.enter(claim).unwrap(),
+            }
+        };
+        let credited = credit(experiment, &draft).unwrap().expect("everybody takes part");
+        let segments = registry.segments(dimensions, label).unwrap();
+        (credited.shard(), credited.event(&segments))
     });
     credits.unzip()
 }
