@@ -6,11 +6,12 @@ use clap::{Args, ValueEnum};
 use tonic::{Status, Streaming};
 
 use super::client::{Client, Connection};
+use super::report::segments;
 use super::retry::Backoff;
 use super::{Error, Layout, report, wire};
 use crate::rpc::pb::{
-    Experiment, ExperimentResults, GetExperimentRequest, GetResultsRequest, WatchResultsRequest,
-    WatchResultsResponse,
+    Experiment, ExperimentResults, GetExperimentRequest, GetResultsRequest, GetResultsResponse,
+    Segment, WatchResultsRequest, WatchResultsResponse,
 };
 
 /// Cursor to the top left corner, everything below it erased.
@@ -28,6 +29,9 @@ pub struct Options {
     /// Only these metrics.
     #[arg(long = "metric", value_name = "METRIC")]
     pub metrics: Vec<String>,
+    /// Side by side the values of a dimension, or one of them alone: `country`, `country=DE`.
+    #[arg(long, value_name = "DIMENSION[=VALUE]", conflicts_with = "watch")]
+    pub segment: Option<String>,
     /// A page for people, or protobuf's JSON for programs: a field that is false, zero or empty is
     /// left out. With --watch one document per line.
     #[arg(long, value_enum, default_value_t = Output::Table)]
@@ -63,11 +67,29 @@ pub(super) async fn run(
         experiment_id: options.experiment.clone(),
         iteration: options.iteration,
         metric_ids: options.metrics.clone(),
-        segment: None,
+        segment: options.segment.as_deref().map(segment),
     };
-    let results = fetch(&client, request).await?;
-    let text = render(&client, options, &results, layout).await?;
+    let dimension = request.segment.as_ref().filter(|segment| segment.value.is_empty());
+    let text = if let Some(dimension) = dimension.map(|segment| segment.dimension.clone()) {
+        let answer = ask(&client, request).await?;
+        match options.output {
+            Output::Json => wire::to_json_text("GetResultsResponse", &answer)?,
+            Output::Table => {
+                let experiment = experiment(&client, &options.experiment).await?;
+                segments(&answer, &dimension, &experiment, layout)
+            }
+        }
+    } else {
+        let results = fetch(&client, request).await?;
+        render(&client, options, &results, layout).await?
+    };
     Ok(out.write_all(text.as_bytes())?)
+}
+
+/// `country` or `country=DE`. A value may hold further equals signs.
+fn segment(text: &str) -> Segment {
+    let (dimension, value) = text.split_once('=').unwrap_or((text, ""));
+    Segment { dimension: dimension.to_owned(), value: value.to_owned() }
 }
 
 /// Prints the results whenever they change. A server that goes away is waited for.
@@ -162,19 +184,33 @@ pub(super) async fn experiment(client: &Client, id: &str) -> Result<Experiment, 
     response.into_inner().experiment.ok_or_else(|| Error::lacking("experiment"))
 }
 
+/// The results of a request.
 pub(super) async fn fetch(
     client: &Client,
     request: GetResultsRequest,
 ) -> Result<ExperimentResults, Error> {
+    ask(client, request).await?.results.ok_or_else(|| Error::lacking("results"))
+}
+
+async fn ask(client: &Client, request: GetResultsRequest) -> Result<GetResultsResponse, Error> {
     let attempt = format!("get the results of {}", request.experiment_id);
     let response = client.data.clone().get_results(request).await;
-    let response = response.map_err(Error::call(attempt))?;
-    response.into_inner().results.ok_or_else(|| Error::lacking("results"))
+    Ok(response.map_err(Error::call(attempt))?.into_inner())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_segment_is_a_dimension_or_one_of_its_values() {
+        for (text, dimension, value) in
+            [("plan", "plan", ""), ("plan=pro", "plan", "pro"), ("a=b=c", "a", "b=c")]
+        {
+            let expected = Segment { dimension: dimension.into(), value: value.into() };
+            assert_eq!(segment(text), expected);
+        }
+    }
 
     #[test]
     fn pages_in_a_pipe_are_separated_by_the_time() {

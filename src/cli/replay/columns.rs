@@ -8,6 +8,7 @@ use csv::StringRecord;
 
 use super::super::Error;
 use super::cells;
+use super::dimensions::Dimensions;
 use crate::rpc::pb::{Experiment, Outcome};
 
 /// Who says which variant a unit met.
@@ -47,6 +48,7 @@ pub(super) struct Selection<'a> {
     pub(super) event_id: Option<&'a str>,
     pub(super) time: Option<&'a str>,
     pub(super) attributes: &'a [(String, String)],
+    pub(super) dimensions: &'a [(String, String)],
 }
 
 /// Columns as the file has them.
@@ -61,11 +63,12 @@ pub(super) struct Columns {
     time: Option<Column>,
     metrics: Vec<(String, Column)>,
     attributes: Vec<(String, Column)>,
+    dimensions: Dimensions,
 }
 
 /// A column by name, for people, and by place.
 #[derive(Debug, Clone)]
-struct Column {
+pub(super) struct Column {
     name: String,
     index: usize,
 }
@@ -103,14 +106,23 @@ impl Columns {
             time: selection.time.map(find).transpose()?,
             metrics: find_named(selection.metrics)?,
             attributes: find_named(selection.attributes)?,
+            dimensions: Dimensions::new(find_named(selection.dimensions)?),
         })
     }
 
-    /// A row as an outcome. Empty cells are absent; a row without any value records the exposure.
+    /// A row as an outcome, and whether it tells other dimensions than the first row of its unit.
+    /// Rows come in the order of the file. Empty cells are absent; a row without any value records
+    /// the exposure.
     ///
     /// # Errors
     /// What is wrong with which column; the caller knows the line.
-    pub(super) fn outcome(&self, row: &StringRecord) -> Result<Outcome, String> {
+    pub(super) fn outcome(&mut self, row: &StringRecord) -> Result<(Outcome, bool), String> {
+        let mut outcome = self.plain_outcome(row)?;
+        let differs = self.dimensions.tell(row, &mut outcome);
+        Ok((outcome, differs))
+    }
+
+    fn plain_outcome(&self, row: &StringRecord) -> Result<Outcome, String> {
         let mut outcome = Outcome {
             experiment_id: self.experiment.clone(),
             unit_id: self.unit.read(row, required)?,
@@ -153,7 +165,7 @@ impl Columns {
 }
 
 impl Column {
-    fn cell<'r>(&self, row: &'r StringRecord) -> &'r str {
+    pub(super) fn cell<'r>(&self, row: &'r StringRecord) -> &'r str {
         row.get(self.index).unwrap_or_default().trim()
     }
 
@@ -222,6 +234,7 @@ metrics: [{metric_id: latency}, {metric_id: copied}]
                 event_id: Some("id"),
                 time: Some("at"),
                 attributes: &pairs(&[("task", "task")]),
+                dimensions: &pairs(&[("level", "copied")]),
             },
             &definition::parse("x.yaml", YAML).unwrap()[0],
         )
@@ -230,8 +243,27 @@ metrics: [{metric_id: latency}, {metric_id: copied}]
     const HEADERS: [&str; 7] = ["id", "who", "arm", "at", "latency_s", "copied", "task"];
 
     fn outcome(row: [&str; 7]) -> Result<Outcome, String> {
-        let columns = columns(&HEADERS, &VariantSource::Column("arm".into())).unwrap();
-        columns.outcome(&StringRecord::from(row.to_vec()))
+        let mut columns = columns(&HEADERS, &VariantSource::Column("arm".into())).unwrap();
+        columns.outcome(&StringRecord::from(row.to_vec())).map(|(outcome, _)| outcome)
+    }
+
+    /// Level is read from the column `copied`: text, also where it reads as a number.
+    #[test]
+    fn the_first_row_of_a_unit_tells_its_dimensions() {
+        let mut columns = columns(&HEADERS, &VariantSource::Column("arm".into())).unwrap();
+        let mut told = |unit: &str, level: &str| {
+            let row = StringRecord::from(vec!["e", unit, "gpt-4o", "", "", level, "x"]);
+            let (outcome, differs) = columns.outcome(&row).unwrap();
+            let level = outcome.attributes.unwrap().fields.get("level").cloned();
+            (level.and_then(|value| value.kind), differs)
+        };
+        let text = |text: &str| Some(Kind::StringValue(text.to_owned()));
+        assert_eq!(told("a", "1"), (text("1"), false));
+        assert_eq!(told("b", ""), (None, false));
+        assert_eq!(told("a", "0"), (text("1"), true));
+        assert_eq!(told("a", ""), (text("1"), true));
+        assert_eq!(told("b", "1"), (None, true));
+        assert_eq!(told("c", "0"), (text("0"), false));
     }
 
     #[test]
@@ -271,9 +303,9 @@ metrics: [{metric_id: latency}, {metric_id: copied}]
 
     #[test]
     fn the_server_assigns_when_it_is_told_to() {
-        let columns = columns(&HEADERS, &VariantSource::Server).unwrap();
+        let mut columns = columns(&HEADERS, &VariantSource::Server).unwrap();
         let row = StringRecord::from(vec!["e", "p", "whatever", "", "1", "", ""]);
-        assert_eq!(columns.outcome(&row).unwrap().assigned_variant_id, "");
+        assert_eq!(columns.outcome(&row).unwrap().0.assigned_variant_id, "");
         assert_eq!("assign".parse(), Ok(VariantSource::Server));
     }
 

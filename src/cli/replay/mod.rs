@@ -5,6 +5,7 @@
 
 mod cells;
 mod columns;
+mod dimensions;
 mod faults;
 
 use std::fmt::Write as _;
@@ -13,6 +14,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use tonic::Code;
 
 use self::columns::{Columns, Selection, VariantSource, pair};
 use self::faults::Faults;
@@ -22,7 +24,8 @@ use super::{Error, Layout, definition, figures, progress, results};
 use crate::rpc::pb::bucketing::Algorithm;
 use crate::rpc::pb::experiment::State;
 use crate::rpc::pb::{
-    Bucketing, Experiment, Outcome, StartExperimentRequest, UpdateExperimentRequest,
+    Bucketing, Experiment, GetExperimentRequest, Outcome, StartExperimentRequest,
+    UpdateExperimentRequest,
 };
 
 /// What `replay` can be told.
@@ -55,6 +58,10 @@ pub struct Options {
     /// An attribute and its column; numbers are sent as numbers, all else as text.
     #[arg(long = "attribute", value_name = "NAME=COL", value_parser = pair)]
     pub attributes: Vec<(String, String)>,
+    /// A dimension to break results down by, and its column; a unit has the value of its first
+    /// row. Declared in the experiment if it is not.
+    #[arg(long = "dimension", value_name = "NAME=COL", value_parser = pair)]
+    pub dimensions: Vec<(String, String)>,
     /// Outcomes per call.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub batch: u16,
@@ -77,9 +84,15 @@ pub(super) async fn run(
 ) -> Result<(), Error> {
     let experiment = definition::load_one(&options.experiment)?;
     check_algorithm(options, &experiment)?;
-    let rows = check_rows(options, &experiment)?;
+    let Checked { rows, differing } = check_rows(options, &experiment)?;
     let client = options.connection.open().await?;
-    prepare(&client, &experiment).await?;
+    prepare(&client, &experiment, options).await?;
+    if differing > 0 {
+        let rows = figures::counted(figures::signed_count(differing), "row");
+        let note = "tell another value of a dimension than the first row of their unit; a unit \
+                    counts under its first";
+        writeln!(std::io::stderr(), "note: {rows} {note}")?;
+    }
     if options.event_id.is_none() {
         let warning = "warning: without --event-id a lost answer cannot be told from a lost \
                        outcome, so no call is repeated, and a second replay counts everything twice";
@@ -110,14 +123,21 @@ fn check_algorithm(options: &Options, experiment: &Experiment) -> Result<(), Err
     }
 }
 
-/// Reads the whole file once and returns the number of its rows.
-fn check_rows(options: &Options, experiment: &Experiment) -> Result<u64, Error> {
+/// What reading the whole file once says.
+struct Checked {
+    rows: u64,
+    /// Rows that tell other dimensions than the first of their unit.
+    differing: u64,
+}
+
+fn check_rows(options: &Options, experiment: &Experiment) -> Result<Checked, Error> {
     let mut faults = Faults::default();
-    let mut rows = 0;
+    let (mut rows, mut differing) = (0, 0);
     for (line, outcome) in rows_of(options, experiment)? {
         rows += 1;
-        if let Err(fault) = outcome {
-            faults.add(line, fault);
+        match outcome {
+            Ok((_, differs)) => differing += u64::from(differs),
+            Err(fault) => faults.add(line, fault),
         }
     }
     if faults.is_empty() && rows == 0 {
@@ -125,16 +145,20 @@ fn check_rows(options: &Options, experiment: &Experiment) -> Result<u64, Error> 
         return Err(Error::Input(format!("{file}: there is no row below the header")));
     }
     if faults.is_empty() {
-        return Ok(rows);
+        return Ok(Checked { rows, differing });
     }
     Err(Error::Input(format!("{}: {faults}", options.file.display())))
 }
 
-/// The rows of the file as outcomes or faults, with their lines.
+/// A row: an outcome, and whether it tells other dimensions than the first of its unit; or a
+/// fault.
+type Row = Result<(Outcome, bool), String>;
+
+/// The rows of the file with their lines.
 fn rows_of(
     options: &Options,
     experiment: &Experiment,
-) -> Result<impl Iterator<Item = (u64, Result<Outcome, String>)> + use<>, Error> {
+) -> Result<impl Iterator<Item = (u64, Row)> + use<>, Error> {
     let mut reader = csv::Reader::from_reader(open(&options.file)?);
     let file = options.file.display();
     let headers = reader.headers();
@@ -142,7 +166,7 @@ fn rows_of(
     if headers.is_empty() {
         return Err(Error::Input(format!("{file}: the file is empty")));
     }
-    let columns = Columns::find(&headers.clone(), &selection(options), experiment)?;
+    let mut columns = Columns::find(&headers.clone(), &selection(options), experiment)?;
     let limit = options.limit.unwrap_or(usize::MAX);
     Ok(reader.into_records().take(limit).map(move |record| match record {
         Ok(record) => {
@@ -167,15 +191,31 @@ fn selection(options: &Options) -> Selection<'_> {
         event_id: options.event_id.as_deref(),
         time: options.time.as_deref(),
         attributes: &options.attributes,
+        dimensions: &options.dimensions,
     }
 }
 
-/// Creates or updates the experiment and makes it run.
-async fn prepare(client: &Client, experiment: &Experiment) -> Result<(), Error> {
+/// Creates or updates the experiment and makes it run. Its dimensions are those that it has, those
+/// of the file and those of the command: another file of the same test may have told others.
+async fn prepare(client: &Client, experiment: &Experiment, options: &Options) -> Result<(), Error> {
     let id = &experiment.experiment_id;
     let mut admin = client.admin.clone();
+    let mut experiment = experiment.clone();
+    let request = GetExperimentRequest { experiment_id: id.clone() };
+    let mut dimensions = match admin.get_experiment(request).await {
+        Ok(stored) => stored.into_inner().experiment.unwrap_or_default().dimensions,
+        Err(status) if status.code() == Code::NotFound => Vec::new(),
+        Err(status) => return Err(Error::call(format!("get experiment {id}"))(status)),
+    };
+    let told = options.dimensions.iter().map(|(name, _)| name.clone());
+    for name in std::mem::take(&mut experiment.dimensions).into_iter().chain(told) {
+        if !dimensions.contains(&name) {
+            dimensions.push(name);
+        }
+    }
+    experiment.dimensions = dimensions;
     let request = UpdateExperimentRequest {
-        experiment: Some(experiment.clone()),
+        experiment: Some(experiment),
         allow_missing: true,
         ..Default::default()
     };
@@ -206,7 +246,8 @@ async fn send(
     };
     // Checked before; the file can only have changed since.
     let parcels = rows_of(options, experiment)?.map(|(line, outcome)| {
-        let outcome = outcome.map_err(|fault| Error::Input(format!("line {line}: {fault}")))?;
+        let refused = |fault| Error::Input(format!("line {line}: {fault}"));
+        let (outcome, _) = outcome.map_err(refused)?;
         Ok(Parcel { line, outcome })
     });
     let tally = delivery.send(parcels, &bar).await?;

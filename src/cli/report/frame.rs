@@ -19,9 +19,27 @@ pub(super) struct Frame {
 
 impl Frame {
     pub(super) fn new(results: &ExperimentResults, experiment: &Experiment) -> Self {
+        Self::of(results, &[results], experiment)
+    }
+
+    /// Of the values of a dimension: their comparisons are corrected together.
+    pub(super) fn of_segments(
+        whole: &ExperimentResults,
+        segments: &[ExperimentResults],
+        experiment: &Experiment,
+    ) -> Self {
+        Self::of(whole, &segments.iter().collect::<Vec<_>>(), experiment)
+    }
+
+    fn of(
+        whole: &ExperimentResults,
+        corrected: &[&ExperimentResults],
+        experiment: &Experiment,
+    ) -> Self {
         let plan = experiment.analysis.unwrap_or_default();
         let size = |role| {
-            let members = results.metrics.iter().filter(|metric| family(metric.role()) == role);
+            let metrics = corrected.iter().flat_map(|results| &results.metrics);
+            let members = metrics.filter(|metric| family(metric.role()) == role);
             let members = members.flat_map(|metric: &MetricResult| &metric.comparisons);
             members.filter(|comparison| comparison.p_value.is_some()).count()
         };
@@ -33,10 +51,10 @@ impl Frame {
             | Correction::BenjaminiHochberg => [size(Some(0)), size(Some(1))],
         };
         Self {
-            control: results.exposures.first().map_or("control", |e| &e.variant_id).to_owned(),
-            treatments: treatments(results),
+            control: whole.exposures.first().map_or("control", |e| &e.variant_id).to_owned(),
+            treatments: treatments(whole),
             early: plan.method() == Method::FixedHorizon
-                && results.progress.is_some_and(|progress| progress < 1.0),
+                && whole.progress.is_some_and(|progress| progress < 1.0),
             families,
         }
     }

@@ -14,24 +14,29 @@ pub(super) fn heading(
     experiment: &Experiment,
     layout: Layout,
 ) -> String {
-    let mut lines = Vec::new();
-    if !experiment.display_name.is_empty() {
-        lines.push(layout.paint(&experiment.display_name, Tone::Strong));
-    }
-    let state = state_name(results.state());
-    let mut place =
-        format!("{} · {state} · iteration {}", results.experiment_id, results.iteration);
+    let mut place = place(results);
     if let Some(segment) = &results.segment {
         let _ = write!(place, " · only {} = {}", segment.dimension, segment.value);
     }
-    lines.push(place);
-    lines.push(String::new());
+    let mut lines = vec![title(experiment, layout) + &place, String::new()];
     lines.extend(exposures(&results.exposures, unit_kind(experiment), layout));
     let anyone = results.exposures.iter().any(|exposure| exposure.units > 0);
     if let Some(check) = results.sample_ratio.as_ref().filter(|_| anyone) {
         lines.push(split(check, unit_kind(experiment), layout));
     }
     lines.join("\n") + "\n"
+}
+
+/// The name for people on a line of its own; nothing without one.
+pub(super) fn title(experiment: &Experiment, layout: Layout) -> String {
+    let name = &experiment.display_name;
+    if name.is_empty() { String::new() } else { layout.paint(name, Tone::Strong) + "\n" }
+}
+
+/// "support-bot · running · iteration 1".
+pub(super) fn place(results: &ExperimentResults) -> String {
+    let state = state_name(results.state());
+    format!("{} · {state} · iteration {}", results.experiment_id, results.iteration)
 }
 
 /// "running".

@@ -8,9 +8,11 @@ mod heading;
 mod independence;
 mod recommendation;
 mod row;
+mod segments;
 mod table;
 
 pub(super) use self::heading::state_name;
+pub(super) use self::segments::segments;
 use super::Layout;
 use crate::rpc::pb::{Experiment, ExperimentResults};
 

@@ -7,7 +7,7 @@ use super::super::figures;
 use super::super::layout::{Layout, Tone};
 use crate::rpc::pb::experiment::State;
 use crate::rpc::pb::experiment_results::Recommendation;
-use crate::rpc::pb::{Experiment, ExperimentResults};
+use crate::rpc::pb::{Experiment, ExperimentResults, Segment};
 
 /// What to do and why, with a final line feed.
 pub(super) fn recommendation(
@@ -26,6 +26,10 @@ pub(super) fn recommendation(
     }
     if !(closed && waiting) {
         let (advice, tone) = advice(results);
+        let advice = match &results.segment {
+            Some(Segment { dimension, value }) => format!("{dimension} = {value}: {advice}"),
+            None => advice,
+        };
         text += &layout.paint(&advice, tone);
         if let Some(progress) = results.progress {
             let share = figures::percent(progress);

@@ -92,7 +92,7 @@ impl<'a> Row<'a> {
             .map_or_else(|| id.clone(), |quantile| format!("{id} · {}", quantile_name(quantile)))
     }
 
-    fn role(&self) -> String {
+    pub(super) fn role(&self) -> String {
         match self.result.role() {
             Role::Primary => "primary".to_owned(),
             Role::Secondary | Role::Unspecified => "secondary".to_owned(),

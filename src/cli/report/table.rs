@@ -24,19 +24,35 @@ pub(super) fn table(
     }
     let frame = Frame::new(results, experiment);
     let mut rows = Vec::new();
-    let mut marked = false;
     for result in &results.metrics {
         let row = Row::new(result, experiment, &frame);
         for comparison in comparisons(result, &frame.treatments) {
-            marked |= Row::is_marked(&comparison);
-            rows.push((comparison.variant_id.clone(), row.cells(&comparison)));
+            let marked = Row::is_marked(&comparison);
+            rows.push((comparison.variant_id.clone(), row.cells(&comparison), marked));
         }
     }
-    let early = rows.iter().any(|(_, cells)| cells.verdict.0 == NOT_YET);
-    let change = change_header(results);
-    let wide = wide(&rows, &frame, &change, layout);
+    render(&rows, &Shape { first: "Metric", results, frame: &frame }, layout)
+}
+
+/// A treatment, its cells, and whether they hold what is valid for one look only.
+pub(super) type Line = (String, Cells, bool);
+
+/// What a table knows beside its rows.
+pub(super) struct Shape<'a> {
+    /// Head of the first column.
+    pub(super) first: &'a str,
+    pub(super) results: &'a ExperimentResults,
+    pub(super) frame: &'a Frame,
+}
+
+/// Rows as a table, as wide as the page lets it be, and what its marks mean.
+pub(super) fn render(rows: &[Line], shape: &Shape<'_>, layout: Layout) -> String {
+    let marked = rows.iter().any(|(.., marked)| *marked);
+    let early = rows.iter().any(|(_, cells, _)| cells.verdict.0 == NOT_YET);
+    let change = change_header(shape.results);
+    let wide = wide(rows, shape, &change, layout);
     let fits = layout.width.is_none_or(|width| table_width(&wide) <= usize::from(width));
-    let table = if fits { wide } else { folded(&rows, &frame, &change, layout) };
+    let table = if fits { wide } else { folded(rows, shape, &change, layout) };
     let mut text = format!("{}\n", table.trim_fmt());
     for (needed, note) in [(marked, MARK_NOTE), (early, EARLY_NOTE)] {
         if needed {
@@ -54,7 +70,7 @@ fn table_width(table: &Table) -> usize {
 }
 
 /// What is compared; a metric that the server did not compare shows one empty row per treatment.
-fn comparisons(result: &MetricResult, treatments: &[String]) -> Vec<Comparison> {
+pub(super) fn comparisons(result: &MetricResult, treatments: &[String]) -> Vec<Comparison> {
     if !result.comparisons.is_empty() {
         return result.comparisons.clone();
     }
@@ -79,16 +95,17 @@ fn change_header(results: &ExperimentResults) -> String {
     )
 }
 
-fn wide(rows: &[(String, Cells)], frame: &Frame, change: &str, layout: Layout) -> Table {
+fn wide(rows: &[Line], shape: &Shape<'_>, change: &str, layout: Layout) -> Table {
+    let frame = shape.frame;
     let mut table = layout.ruled_table();
-    let mut names = vec!["Metric"];
+    let mut names = vec![shape.first];
     match frame.treatments.as_slice() {
         [one] => names.extend([frame.control.as_str(), one]),
         _ => names.extend(["Treatment", &frame.control, "treatment"]),
     }
     names.extend([change, "p-value", "Verdict"]);
     table.set_header(header(&names));
-    for (treatment, cells) in rows {
+    for (treatment, cells, _) in rows {
         let mut row = vec![plain(format!("{}\n  {}", cells.metric, cells.role))];
         if frame.treatments.len() != 1 {
             row.push(plain(treatment));
@@ -102,15 +119,17 @@ fn wide(rows: &[(String, Cells)], frame: &Frame, change: &str, layout: Layout) -
     table
 }
 
-fn folded(rows: &[(String, Cells)], frame: &Frame, change: &str, layout: Layout) -> Table {
+fn folded(rows: &[Line], shape: &Shape<'_>, change: &str, layout: Layout) -> Table {
+    let frame = shape.frame;
     let mut table = layout.ruled_table();
     let treatment = match frame.treatments.as_slice() {
         [one] => one,
         _ => "treatment",
     };
     let variants = format!("{}\n{treatment}", frame.control);
-    table.set_header(header(&["Metric\n  verdict", &variants, change, "p-value"]));
-    for (treatment, cells) in rows {
+    let first = format!("{}\n  verdict", shape.first);
+    table.set_header(header(&[&first, &variants, change, "p-value"]));
+    for (treatment, cells, _) in rows {
         let mut name = format!("{}\n  {}", cells.metric, cells.role);
         if frame.several() {
             name = format!("{}\n  {treatment}\n  {}", cells.metric, cells.role);

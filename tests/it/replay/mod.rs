@@ -6,6 +6,7 @@
 mod deviations;
 mod recorded;
 mod reference;
+mod segments;
 mod subject;
 
 use std::io::Write as _;
