@@ -165,6 +165,13 @@ pub struct ShardKey {
     pub shard: u32,
 }
 
+impl fmt::Display for ShardKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { experiment, iteration, shard, .. } = self;
+        write!(f, "experiment '{experiment}', iteration {iteration}, shard {shard}")
+    }
+}
+
 impl ShardKey {
     /// One shard of an iteration.
     #[must_use]
@@ -175,6 +182,11 @@ impl ShardKey {
             iteration: iteration.number,
             shard,
         }
+    }
+
+    /// All shards of all iterations.
+    pub fn all_of(experiment: &Experiment) -> impl Iterator<Item = Self> {
+        experiment.iterations.iter().flat_map(|iteration| Self::all(experiment, iteration))
     }
 
     /// All shards of an iteration.

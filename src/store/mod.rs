@@ -100,6 +100,19 @@
 //! oldest events on top of that, a few at a time, and [`Store::sweep`] those that are too old; the
 //! newest stays however large it is. Filters look at no record, so a search costs what the causes
 //! take.
+//!
+//! **Moving.** [`Portable`](portable::Portable) reads a store whole and fills an empty one.
+//! - *The same everywhere*: records, audit log, rows, notes and the members of each set, read in
+//!   order, are the same values in every store that was filled with them. What a store needs for
+//!   itself (its version, its log, what it knows of writers) is no part of it.
+//! - *Consistent*: what is read of a shard is as it was at one point in time, or the reader hears
+//!   that it changed.
+//! - *Whole or not at all*: an import into an empty store shows when it is committed, all at once.
+//!   Until then its shards are garbage that no record refers to, remembered as such; an import that
+//!   is interrupted, at any point, leaves a store that is as empty as before.
+//! - *Windows* keep what they promise: an event that the source would not count again is not
+//!   counted again by the target, until its window is over or, in a target with shorter windows,
+//!   one of those has passed.
 
 mod audit;
 pub(crate) mod codec;
@@ -109,6 +122,7 @@ pub mod embedded;
 mod maxima;
 mod metered;
 mod notes;
+pub mod portable;
 pub mod redis;
 mod window;
 

@@ -58,6 +58,10 @@ impl AuditLog {
         self.events.insert(number, entry);
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
     pub(super) fn remove(&mut self, numbers: &[u64]) {
         for number in numbers {
             let removed = self.events.remove(number);

@@ -17,6 +17,7 @@ use crate::domain::experiment::{Experiment, Revision};
 use crate::domain::id::ExperimentId;
 use crate::store::embedded::audit::Entry;
 use crate::store::embedded::clock::Windows;
+use crate::store::embedded::import::Step;
 use crate::store::embedded::journal::{Journal, Logged};
 use crate::store::embedded::state::{Change, State};
 use crate::store::{Applied, AuditLimits, Note, Rows, StoreError};
@@ -34,6 +35,7 @@ pub(super) enum Request {
     Note { shard: ShardKey, slot: u32, note: Note, answer: Answer<bool> },
     Put { experiment: Box<Experiment>, only_if: Expected, cause: Cause, answer: Answer<()> },
     Remove(Removal, Answer<()>),
+    Import(Step, Answer<()>),
     Sweep { answer: Answer<()> },
 }
 
@@ -62,7 +64,11 @@ impl Request {
         match self {
             Self::Apply { answer, .. } => !answer.is_closed(),
             Self::Raise { answer, .. } => !answer.is_closed(),
-            Self::Note { .. } | Self::Put { .. } | Self::Remove(..) | Self::Sweep { .. } => true,
+            Self::Note { .. }
+            | Self::Put { .. }
+            | Self::Remove(..)
+            | Self::Import(..)
+            | Self::Sweep { .. } => true,
         }
     }
 }
@@ -71,7 +77,7 @@ impl Request {
 /// what a restart does not find: only a restart, which reads the disk, heals this.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("refusing writes until a restart, because an earlier write failed: {0}")]
-struct Broken(String);
+pub(super) struct Broken(String);
 
 /// What the committer has done and what waits for it, for whoever watches the store.
 #[derive(Debug, Default)]
@@ -84,12 +90,12 @@ pub(super) struct Traffic {
 /// Owns the journal; the only one to write to the state.
 #[derive(Debug)]
 pub(super) struct Committer<J> {
-    state: Arc<RwLock<State>>,
-    journal: J,
+    pub(super) state: Arc<RwLock<State>>,
+    pub(super) journal: J,
     windows: Windows,
     audit: AuditLimits,
     /// Tells the version of the catalog.
-    versions: watch::Sender<u64>,
+    pub(super) versions: watch::Sender<u64>,
     traffic: Arc<Traffic>,
     /// Whether removed experiments have left something to erase.
     erasing: bool,
@@ -189,6 +195,11 @@ impl<J: Journal> Committer<J> {
                     let ended = std::mem::replace(&mut group, self.open_group());
                     self.commit(ended);
                     reply(answer, self.remove(&removal));
+                }
+                Request::Import(step, answer) => {
+                    let ended = std::mem::replace(&mut group, self.open_group());
+                    self.commit(ended);
+                    reply(answer, self.import(step));
                 }
                 Request::Sweep { answer } => reply(answer, self.sweep()),
             }
@@ -347,14 +358,14 @@ impl<J: Journal> Committer<J> {
         Ok(Logged { version: state.version + 1, event, dropped })
     }
 
-    fn check(&self) -> Result<(), StoreError> {
+    pub(super) fn check(&self) -> Result<(), StoreError> {
         match &self.broken {
             Some(broken) => Err(StoreError::unavailable(broken.clone())),
             None => Ok(()),
         }
     }
 
-    fn give_up(&mut self, error: &StoreError) -> Broken {
+    pub(super) fn give_up(&mut self, error: &StoreError) -> Broken {
         let broken = Broken(with_causes(error));
         tracing::error!(cause = %broken.0, "the store's journal failed; refusing writes");
         self.broken.insert(broken).clone()

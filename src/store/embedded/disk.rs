@@ -23,9 +23,11 @@ use crate::store::embedded::clock::Moment;
 use crate::store::embedded::directory;
 use crate::store::embedded::erase::Erasing;
 use crate::store::embedded::format;
+use crate::store::embedded::import::{Adoption, Part};
 use crate::store::embedded::journal::{Journal, Logged};
 use crate::store::embedded::load;
 use crate::store::embedded::state::{Change, State};
+use crate::store::portable::{Member, Set};
 use crate::store::{Note, StoreError, Window, codec};
 
 /// Fewest expired events that a checkpoint deletes, if there are as many.
@@ -284,6 +286,64 @@ impl Journal for Disk {
     fn forget(&mut self, events: &[u64]) -> Result<(), StoreError> {
         let mut batch = self.batch();
         self.drop_events(&mut batch, events);
+        Self::commit(batch)
+    }
+
+    fn claim(&mut self, shards: &[ShardKey]) -> Result<(), StoreError> {
+        let Keyspaces { log, rows, notes, units, events, erasing, .. } = &self.keyspaces;
+        for keyspace in [log, rows, notes, units, events, erasing] {
+            self.clear(keyspace)?;
+        }
+        (self.log_bytes, self.dirty, self.erasing) = (0, BTreeSet::new(), Erasing::default());
+        let mut batch = self.batch();
+        for shard in shards {
+            batch.insert(&self.keyspaces.erasing, format::shard(shard), []);
+        }
+        Self::commit(batch)
+    }
+
+    fn load(&mut self, shard: &ShardKey, part: &Part) -> Result<(), StoreError> {
+        let mut batch = self.batch();
+        let Keyspaces { rows, notes, units, events, .. } = &self.keyspaces;
+        match part {
+            Part::Rows(all) => {
+                for (name, row) in all {
+                    batch.insert(rows, format::row(shard, name), format::counters(row));
+                }
+            }
+            Part::Note(slot, note) => {
+                batch.insert(notes, format::note(shard, *slot), note.to_stored());
+            }
+            Part::Members(set, members) => {
+                for Member { digest, label } in members {
+                    match set {
+                        Set::Units => batch.insert(units, format::unit(shard, *digest), []),
+                        Set::Labels => {
+                            batch.insert(units, format::unit(shard, *digest), label.to_bytes());
+                        }
+                        Set::Events(window) => {
+                            batch.insert(events, format::event(*window, shard, *digest), []);
+                        }
+                    }
+                }
+            }
+        }
+        Self::commit(batch)
+    }
+
+    fn adopt(&mut self, adoption: &Adoption, version: u64) -> Result<(), StoreError> {
+        let mut batch = self.batch();
+        for experiment in &adoption.experiments {
+            let id = experiment.id().as_str().as_bytes();
+            batch.insert(&self.keyspaces.records, id, codec::encode(experiment)?);
+            for shard in ShardKey::all_of(experiment) {
+                batch.remove(&self.keyspaces.erasing, format::shard(&shard));
+            }
+        }
+        for (number, event) in &adoption.events {
+            batch.insert(&self.keyspaces.audit, number.to_be_bytes(), format::audit_event(event));
+        }
+        batch.insert(&self.keyspaces.meta, "version", version.to_be_bytes());
         Self::commit(batch)
     }
 }

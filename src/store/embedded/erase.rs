@@ -73,6 +73,17 @@ impl Disk {
         Ok(())
     }
 
+    /// Erases everything in a keyspace.
+    pub(super) fn clear(&self, keyspace: &Keyspace) -> Result<(), StoreError> {
+        let mut from = Some(Vec::new());
+        while let Some(key) = from {
+            let mut batch = self.database.batch();
+            from = erase_range(&mut batch, keyspace, &[], &key, &mut { STEP })?;
+            Self::commit(batch)?;
+        }
+        Ok(())
+    }
+
     fn erased(&mut self, shard: &ShardKey) -> Result<(), StoreError> {
         let mut batch = self.batch();
         batch.remove(&self.keyspaces.erasing, format::shard(shard));

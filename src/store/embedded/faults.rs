@@ -13,6 +13,7 @@ use crate::domain::experiment::{Experiment, Incarnation, Timestamp};
 use crate::domain::id::ExperimentId;
 use crate::store::embedded::clock::{Clock, Windows};
 use crate::store::embedded::committer::{Committer, Request, with_causes};
+use crate::store::embedded::import::{Adoption, Part};
 use crate::store::embedded::journal::{Journal, Logged};
 use crate::store::embedded::state::{Change, State};
 use crate::store::{Applied, AuditLimits, Note, StoreError};
@@ -40,6 +41,15 @@ impl Journal for Faulty {
         Self::outcome(&self.settling_fails)
     }
     fn note(&mut self, _: &ShardKey, _: u32, _: &Note) -> Result<(), StoreError> {
+        Self::outcome(&self.fails)
+    }
+    fn claim(&mut self, _: &[ShardKey]) -> Result<(), StoreError> {
+        Self::outcome(&self.fails)
+    }
+    fn load(&mut self, _: &ShardKey, _: &Part) -> Result<(), StoreError> {
+        Self::outcome(&self.fails)
+    }
+    fn adopt(&mut self, _: &Adoption, _: u64) -> Result<(), StoreError> {
         Self::outcome(&self.fails)
     }
     fn put(&mut self, _: &Experiment, _: &Logged) -> Result<(), StoreError> {

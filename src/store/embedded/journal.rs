@@ -4,6 +4,7 @@ use crate::domain::counter::ShardKey;
 use crate::domain::experiment::Experiment;
 use crate::domain::id::ExperimentId;
 use crate::store::embedded::audit::Entry;
+use crate::store::embedded::import::{Adoption, Part};
 use crate::store::embedded::state::{Change, State};
 use crate::store::{Note, StoreError};
 
@@ -50,6 +51,17 @@ pub(super) trait Journal: Send + 'static {
 
     /// Drops events of the audit log.
     fn forget(&mut self, events: &[u64]) -> Result<(), StoreError>;
+
+    /// Erases all shards there are and what earlier claims left, and notes which ones an import
+    /// will write: they are to be erased if it never comes to its end.
+    fn claim(&mut self, shards: &[ShardKey]) -> Result<(), StoreError>;
+
+    /// Writes a part of a claimed shard.
+    fn load(&mut self, shard: &ShardKey, part: &Part) -> Result<(), StoreError>;
+
+    /// Writes the records and the audit log of an import and the catalog's version, and takes the
+    /// claims back.
+    fn adopt(&mut self, adoption: &Adoption, version: u64) -> Result<(), StoreError>;
 }
 
 /// For a store that lives in memory alone.
@@ -92,6 +104,18 @@ impl Journal for Nowhere {
     }
 
     fn forget(&mut self, _: &[u64]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn claim(&mut self, _: &[ShardKey]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn load(&mut self, _: &ShardKey, _: &Part) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn adopt(&mut self, _: &Adoption, _: u64) -> Result<(), StoreError> {
         Ok(())
     }
 }

@@ -19,12 +19,14 @@ mod erase;
 #[cfg(test)]
 mod faults;
 mod format;
+mod import;
 mod journal;
 mod load;
+mod moving;
 mod state;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
@@ -87,8 +89,9 @@ impl Default for Options {
 
 /// The store in memory, with or without a directory.
 pub struct EmbeddedStore {
-    place: String,
-    durability: Durability,
+    /// `None` in memory.
+    directory: Option<PathBuf>,
+    windows: Windows,
     state: Arc<RwLock<State>>,
     versions: watch::Receiver<u64>,
     queue: Option<SyncSender<Request>>,
@@ -110,8 +113,7 @@ impl EmbeddedStore {
     pub fn open(path: &Path, options: Options) -> Result<Self, StoreError> {
         let windows = Windows::new(options.clock, options.dedup_window);
         let (disk, state) = Disk::open(path, options.create, options.log_limit, windows.now())?;
-        let place = path.display().to_string();
-        Self::start(place, Durability::on_disk(), state, disk, windows, options.audit)
+        Self::start(Some(path.to_owned()), state, disk, windows, options.audit)
     }
 
     /// A store that forgets everything when it is dropped.
@@ -120,13 +122,11 @@ impl EmbeddedStore {
     /// [`StoreError::Unavailable`] when there is no thread to be had.
     pub fn in_memory(options: Options) -> Result<Self, StoreError> {
         let windows = Windows::new(options.clock, options.dedup_window);
-        let (place, durability) = ("memory".to_owned(), Durability::in_memory());
-        Self::start(place, durability, State::default(), Nowhere, windows, options.audit)
+        Self::start(None, State::default(), Nowhere, windows, options.audit)
     }
 
     fn start(
-        place: String,
-        durability: Durability,
+        directory: Option<PathBuf>,
         state: State,
         journal: impl Journal,
         windows: Windows,
@@ -135,14 +135,15 @@ impl EmbeddedStore {
         let state = Arc::new(RwLock::new(state));
         let (queue, requests) = sync_channel(QUEUE);
         let (announce, versions) = watch::channel(0);
-        let committer = Committer::new(Arc::clone(&state), journal, windows, audit, announce);
+        let committer =
+            Committer::new(Arc::clone(&state), journal, windows.clone(), audit, announce);
         let traffic = committer.traffic();
         let committer = std::thread::Builder::new()
             .name("tiebreak-store".to_owned())
             .spawn(move || committer.run(&requests))
             .map_err(StoreError::unavailable)?;
         let (queue, committer) = (Some(queue), Some(committer));
-        Ok(Self { place, durability, state, versions, queue, traffic, committer })
+        Ok(Self { directory, windows, state, versions, queue, traffic, committer })
     }
 
     async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, StoreError> {
@@ -175,14 +176,14 @@ impl Drop for EmbeddedStore {
         if let Some(committer) = self.committer.take()
             && committer.join().is_err()
         {
-            tracing::error!(place = %self.place, "the store's thread panicked");
+            tracing::error!(directory = ?self.directory, "the store's thread panicked");
         }
     }
 }
 
 impl fmt::Debug for EmbeddedStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EmbeddedStore").field("place", &self.place).finish_non_exhaustive()
+        f.debug_struct("EmbeddedStore").field("directory", &self.directory).finish_non_exhaustive()
     }
 }
 
@@ -281,7 +282,8 @@ impl Store for EmbeddedStore {
     }
 
     async fn durability(&self) -> Result<Durability, StoreError> {
-        Ok(self.durability.clone())
+        let on_disk = self.directory.is_some();
+        Ok(if on_disk { Durability::on_disk() } else { Durability::in_memory() })
     }
 
     fn activity(&self) -> Activity {

@@ -17,6 +17,8 @@
 //! | `{P:catalog}:audit` | stream | heads of the audit log's events; ids are versions |
 //! | `{P:catalog}:audited` | hash | version -> payload of that event; `bytes` -> size of the log |
 //! | `{P:catalog}:log` | stream | the last changes: version before, experiment; its ids are versions |
+//! | `{P:catalog}:importing` | string | token of the import under way; expires |
+//! | `{P:catalog}:import:...` | | `experiments`, `audit`, `audited` of an import that is not committed, and the removals that it has `claims` to |
 //! | `{P:catalog}:changes` | channel | the new version, after every change |
 //!
 //! P is the prefix of the installation, E the experiment, C its incarnation in hexadecimal, I its
@@ -39,6 +41,8 @@ use std::fmt;
 use crate::domain::counter::ShardKey;
 use crate::domain::experiment::Incarnation;
 use crate::domain::id::ExperimentId;
+use crate::store::Window;
+use crate::store::portable::Set;
 
 /// Raised when the keys of this release can no longer be read by the previous one.
 pub(super) const FORMAT: u64 = 1;
@@ -83,7 +87,7 @@ impl fmt::Display for Tag {
 }
 
 /// The keys of one shard.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct ShardKeys {
     tag: Tag,
 }
@@ -124,6 +128,22 @@ impl ShardKeys {
     /// which alone knows the time of the store.
     pub(super) fn events(&self, window_milliseconds: u64) -> String {
         format!("{}:events:{window_milliseconds}:", self.tag)
+    }
+
+    /// The table of a set.
+    pub(super) fn set(&self, set: Set) -> String {
+        match set {
+            Set::Units => self.units(),
+            Set::Labels => self.labels(),
+            Set::Events(window) => format!("{}{}", self.events(window.length()), window.number()),
+        }
+    }
+
+    /// The window in the key of a table of events; `None` for any other key.
+    pub(super) fn window(&self, key: &str) -> Option<Window> {
+        let name = key.strip_prefix(&self.tag.0)?.strip_prefix(":events:")?;
+        let (length, number) = name.split_once(':')?;
+        Some(Window::new(length.parse().ok()?, number.parse().ok()?))
     }
 
     pub(super) fn writer(&self, name: &str) -> String {
@@ -169,6 +189,35 @@ impl CatalogKeys {
             changes: key("changes"),
             tag,
         }
+    }
+}
+
+/// The keys of an import that is not committed.
+#[derive(Debug, Clone)]
+pub(super) struct ImportKeys {
+    pub(super) token: String,
+    pub(super) experiments: String,
+    pub(super) claims: String,
+    pub(super) audit: String,
+    pub(super) audited: String,
+}
+
+impl ImportKeys {
+    pub(super) fn new(prefix: &Prefix) -> Self {
+        let tag = Tag(format!("{{{prefix}:catalog}}"));
+        let key = |name| format!("{tag}:import:{name}");
+        Self {
+            token: format!("{tag}:importing"),
+            experiments: key("experiments"),
+            claims: key("claims"),
+            audit: key("audit"),
+            audited: key("audited"),
+        }
+    }
+
+    /// What an import that was given up leaves.
+    pub(super) fn laid_aside(&self) -> [&str; 4] {
+        [&self.experiments, &self.claims, &self.audit, &self.audited]
     }
 }
 
@@ -256,6 +305,16 @@ mod tests {
         assert_eq!(keys.row_name(&keys.units()), None);
         let other = ShardKeys::new(&Prefix::default(), &shard(1, 1));
         assert_eq!(keys.row_name(&other.row("e/v")), None);
+    }
+
+    #[test]
+    fn a_key_of_events_gives_its_window_again() {
+        let keys = ShardKeys::new(&Prefix::default(), &shard(1, 0));
+        let window = Window::new(604_800_000, 2_931);
+        assert_eq!(keys.window(&keys.set(Set::Events(window))), Some(window));
+        for other in [keys.units(), keys.labels(), keys.row("events:1:2"), keys.events(7)] {
+            assert_eq!(keys.window(&other), None);
+        }
     }
 
     #[test]

@@ -19,8 +19,8 @@ use crate::domain::id::ExperimentId;
 use crate::store::redis::audit::Event;
 use crate::store::redis::batch::Batch;
 use crate::store::redis::durability;
-use crate::store::redis::error::{Failed, classify, redact};
-use crate::store::redis::keys::{CatalogKeys, ShardKeys, Tag};
+use crate::store::redis::error::{Failed, classify, is_refusal, redact};
+use crate::store::redis::keys::{CatalogKeys, ImportKeys, ShardKeys, Tag};
 use crate::store::redis::procedures::{Changed, Procedures};
 use crate::store::redis::way::Way;
 use crate::store::{
@@ -95,6 +95,43 @@ impl Link {
     ) -> Result<T, StoreError> {
         let mut way = self.way(tag);
         self.answer(async { way.send(command).await.map_err(classify) }).await
+    }
+
+    /// The answer to a question about keys of a tag; `None` when this user may not ask it.
+    pub(super) async fn told<T: FromRedisValue>(
+        &self,
+        tag: &Tag,
+        question: &Cmd,
+    ) -> Result<Option<T>, StoreError> {
+        let mut way = self.way(tag);
+        let told = async {
+            match way.send(question).await {
+                Ok(answer) => Ok(Some(answer)),
+                Err(error) if is_refusal(&error) => Ok(None),
+                Err(error) => Err(classify(error)),
+            }
+        };
+        self.answer(told).await
+    }
+
+    /// One command that writes to keys of a tag.
+    pub(super) async fn write<T: FromRedisValue>(
+        &self,
+        tag: &Tag,
+        command: &Cmd,
+    ) -> Result<T, StoreError> {
+        let mut way = self.way(tag);
+        self.answer(async { way.send(command).await.map_err(classify) }).await
+    }
+
+    pub(super) async fn adopt(
+        &self,
+        catalog: &CatalogKeys,
+        import: &ImportKeys,
+        token: &str,
+    ) -> Result<String, StoreError> {
+        let mut way = self.way(&catalog.tag);
+        self.answer(self.procedures.adopt(&mut way, catalog, import, token)).await
     }
 
     /// What an acknowledgement is worth in the Redis that holds the keys of a tag.

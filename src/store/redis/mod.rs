@@ -17,11 +17,15 @@ mod codec;
 mod delivery;
 mod durability;
 mod error;
+mod import;
 pub mod keys;
 mod lines;
 mod link;
+mod loader;
+mod moving;
 mod procedures;
 mod removal;
+mod table;
 mod way;
 
 use std::fmt;

@@ -4,7 +4,8 @@
 //! is new, `raise` and `note` write only what is larger or later, `rows` and `changes` read what
 //! belongs together at one point in time, `put` and `remove` write only over the revision that the
 //! caller has seen, together with an event of the audit log, of which `sweep` drops only what is too
-//! old. With plain commands another client could come in between, and MULTI cannot read.
+//! old, `adopt` makes an import show only if nobody wrote meanwhile. With plain commands another
+//! client could come in between, and MULTI cannot read.
 //!
 //! Since Redis 7.0 they are functions of one library: kept with the data, so that replicas and a
 //! restarted server know them. Where there are no functions, or no right to load them, they are
@@ -23,7 +24,7 @@ use crate::store::redis::audit::{self, Event};
 use crate::store::redis::batch::Batch;
 use crate::store::redis::codec;
 use crate::store::redis::error::{Failed, classify, is_refusal};
-use crate::store::redis::keys::{self, CatalogKeys, ShardKeys};
+use crate::store::redis::keys::{self, CatalogKeys, ImportKeys, ShardKeys};
 use crate::store::redis::way::Way;
 use crate::store::{Applied, AuditLimits, COUNTER_LIMIT, Changes, Note, Rows, StoreError};
 
@@ -39,12 +40,14 @@ const PUT: Source = ("put", concat!(include_str!("change.lua"), include_str!("pu
 const REMOVE: Source =
     ("remove", concat!(include_str!("change.lua"), include_str!("remove.lua")), "");
 const SWEEP: Source = ("sweep", concat!(include_str!("change.lua"), include_str!("sweep.lua")), "");
+const ADOPT: Source = ("adopt", concat!(include_str!("change.lua"), include_str!("adopt.lua")), "");
 const CHANGES: Source = ("changes", include_str!("changes.lua"), "'no-writes'");
 
 const ERASE: Source = ("erase", include_str!("erase.lua"), "");
 const FORGET: Source = ("forget", include_str!("forget.lua"), "");
 
-const ALL: [Source; 10] = [APPLY, RAISE, ROWS, NOTE, PUT, REMOVE, SWEEP, CHANGES, ERASE, FORGET];
+const ALL: [Source; 11] =
+    [APPLY, RAISE, ROWS, NOTE, PUT, REMOVE, SWEEP, ADOPT, CHANGES, ERASE, FORGET];
 
 /// How many changes are remembered: whoever lags behind further reads all records.
 const LOG_LENGTH: usize = 1_024;
@@ -64,6 +67,7 @@ pub(super) struct Procedures {
     put: Procedure,
     remove: Procedure,
     sweep: Procedure,
+    adopt: Procedure,
     changes: Procedure,
     erase: Procedure,
     forget: Procedure,
@@ -115,6 +119,7 @@ impl Procedures {
             put: procedure(PUT),
             remove: procedure(REMOVE),
             sweep: procedure(SWEEP),
+            adopt: procedure(ADOPT),
             changes: procedure(CHANGES),
             erase: procedure(ERASE),
             forget: procedure(FORGET),
@@ -292,6 +297,25 @@ impl Procedures {
             audit::add_limits(call, limits);
         });
         dropped.await.map_err(classify)
+    }
+
+    /// Whether an import that was laid aside shows now.
+    pub(super) async fn adopt(
+        &self,
+        way: &mut Way,
+        catalog: &CatalogKeys,
+        import: &ImportKeys,
+        token: &str,
+    ) -> Result<String, StoreError> {
+        let adopted = self.call(way, &self.adopt, |call| {
+            call.arg(11).arg(&import.token);
+            call.arg(&catalog.experiments).arg(&catalog.removals).arg(&catalog.version);
+            call.arg(&catalog.format).arg(&catalog.audit).arg(&catalog.audited);
+            call.arg(&import.experiments).arg(&import.claims);
+            call.arg(&import.audit).arg(&import.audited);
+            call.arg(token).arg(&catalog.changes).arg(keys::FORMAT);
+        });
+        adopted.await.map_err(classify)
     }
 
     /// Calls a procedure, and once more after making it known where it is not. `arguments` adds

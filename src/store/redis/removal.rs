@@ -8,7 +8,7 @@ use crate::domain::counter::ShardKey;
 use crate::domain::id::ExperimentId;
 use crate::store::StoreError;
 use crate::store::redis::RedisStore;
-use crate::store::redis::keys;
+use crate::store::redis::keys::{self, ImportKeys};
 
 /// Keys deleted in one step: some 50 microseconds of Redis.
 const STEP: u64 = 128;
@@ -30,8 +30,16 @@ impl RedisStore {
         self.link.forget(&self.catalog, id, &note).await
     }
 
-    /// Finishes removals that were interrupted.
+    /// Finishes removals that were interrupted; none while an import has claims among the notes.
     pub(super) async fn finish_removals(&self) -> Result<(), StoreError> {
+        let import = Cmd::exists(ImportKeys::new(&self.options.prefix).token);
+        if self.link.read::<bool>(&self.catalog.tag, &import).await? {
+            return Ok(());
+        }
+        self.finish_all_removals().await
+    }
+
+    pub(super) async fn finish_all_removals(&self) -> Result<(), StoreError> {
         let command = Cmd::hgetall(&self.catalog.removals);
         let notes: Vec<(String, String)> = self.link.read(&self.catalog.tag, &command).await?;
         for (id, note) in notes {

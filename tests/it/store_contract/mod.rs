@@ -8,6 +8,7 @@ mod exposure;
 mod labels;
 mod lasting;
 mod maxima;
+mod moving;
 mod notes;
 mod order;
 mod reading;

@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::TryStreamExt as _;
 use redis::aio::MultiplexedConnection;
 use redis::cmd;
 use tiebreak::domain::counter::Event;
 use tiebreak::domain::experiment::Revision;
 use tiebreak::store::Applied::{Counted, Duplicate};
+use tiebreak::store::portable::{MoveError, Portable as _, Set};
 use tiebreak::store::redis::{Options, RedisStore};
 use tiebreak::store::{Changes, Rows, Store, StoreError};
 
@@ -331,4 +333,53 @@ async fn a_password_is_not_shown() {
     let (home, _) = home().await;
     let shown = format!("{:?}", home.open_redis().await);
     assert!(shown.contains("redis+unix://"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_table_that_grows_while_it_is_read_is_told_of() {
+    let (home, _) = home().await;
+    let (store, shard) = (home.open_redis().await, shard("x", 1, 0));
+    for step in (0..5_000).map(event).collect::<Vec<_>>().chunks(512) {
+        store.apply(&shard, step).await.unwrap();
+    }
+    let mut members = store.members(&shard, Set::Units);
+    assert!(members.try_next().await.unwrap().is_some());
+    store.apply(&shard, &[event(5_000)]).await.unwrap();
+    let changed = members.try_next().await;
+    assert!(matches!(&changed, Err(MoveError::Changed(of)) if *of == shard), "{changed:?}");
+}
+
+#[tokio::test]
+async fn a_digest_in_the_wrong_bucket_and_a_wrong_count_are_found() {
+    let (home, mut connection) = home().await;
+    let (store, shard) = (home.open_redis().await, shard("x", 1, 0));
+    for step in (0..100).map(event).collect::<Vec<_>>().chunks(512) {
+        store.apply(&shard, step).await.unwrap();
+    }
+    let key = "{tiebreak:x:0:1:0}:units";
+    let mut swapped = cmd("HSET");
+    swapped.arg(key).arg("1").arg(&[0_u8; 8]).arg("0").arg("");
+    swapped.exec_async(&mut connection).await.unwrap();
+    let read: Result<Vec<_>, MoveError> = store.members(&shard, Set::Units).try_collect().await;
+    assert!(read.unwrap_err().to_string().contains("bucket 1 that belongs to another"));
+    cmd("HDEL").arg(key).arg("1").exec_async(&mut connection).await.unwrap();
+    let read: Result<Vec<_>, MoveError> = store.members(&shard, Set::Units).try_collect().await;
+    assert!(read.unwrap_err().to_string().contains("and says it has 100"));
+}
+
+#[tokio::test]
+async fn two_imports_at_once_do_not_mix() {
+    let (home, _) = home().await;
+    let (one, other) = (home.open_redis().await, home.open_redis().await);
+    let records = [at_revision(&experiment("x", 1), 1)];
+    let import = one.import(&records).await.unwrap();
+    let refused = other.import(&records).await.map(drop);
+    assert!(matches!(refused, Err(MoveError::Importing)), "{refused:?}");
+    // One that is thought dead and goes on does not get through, either.
+    home.let_a_lease_expire().await;
+    let second = other.import(&records).await.unwrap();
+    let late = import.commit().await;
+    assert!(matches!(late, Err(MoveError::Interfered)), "{late:?}");
+    second.commit().await.unwrap();
+    assert_eq!(one.records().await.unwrap().experiments, records);
 }

@@ -58,7 +58,7 @@ async fn what_is_large_is_gone_at_once(home: Home) {
         assert_eq!(store.rows(shard).await.unwrap(), Rows::new());
     }
     let left = home.redis_keys().await;
-    let meant = ["version", "format", "audit", "audited"];
+    let meant = ["version", "format", "log", "audit", "audited"];
     let is_meant = |key: &String| meant.iter().any(|name| key.ends_with(&format!("}}:{name}")));
     assert!(left.iter().all(is_meant), "{left:?}");
 }

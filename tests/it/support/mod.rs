@@ -5,6 +5,7 @@ pub(crate) mod events;
 pub(crate) mod proxy;
 pub(crate) mod redis;
 pub(crate) mod server;
+pub(crate) mod whole;
 pub(crate) mod wire;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tiebreak::domain::experiment::Timestamp;
 use tiebreak::store::embedded::{self, Clock, EmbeddedStore};
+use tiebreak::store::portable::Portable;
 use tiebreak::store::redis::{self as redis_store, QueueLimits, RedisStore};
 use tiebreak::store::{AuditLimits, Store};
 
@@ -93,7 +95,9 @@ pub(crate) struct Home {
     pub(crate) log_limit: u64,
     pub(crate) queue: QueueLimits,
     pub(crate) audit: AuditLimits,
-    kind: Kind,
+    pub(crate) kind: Kind,
+    /// Where the test clock starts.
+    start: Option<Timestamp>,
     /// Nanoseconds that the test clock has advanced; Redis has a clock of its own.
     clock: Arc<AtomicI64>,
     started: Instant,
@@ -114,9 +118,20 @@ impl Home {
             queue: QueueLimits::default(),
             audit: AuditLimits::default(),
             kind,
+            start: None,
             clock: Arc::new(AtomicI64::new(0)),
             started: Instant::now(),
         }
+    }
+
+    /// With a test clock that goes from now on: stores of different kinds are in the same window.
+    pub(crate) async fn of_today(kind: Kind) -> Self {
+        Self::new(kind).await.today()
+    }
+
+    /// The same with a test clock that goes from now on.
+    pub(crate) fn today(self) -> Self {
+        Self { start: Some(tiebreak::rpc::now()), ..self }
     }
 
     /// The same with a Redis that keeps its data.
@@ -132,6 +147,14 @@ impl Home {
             Kind::Embedded => Arc::new(self.open_embedded()),
             Kind::Memory => Arc::new(EmbeddedStore::in_memory(self.embedded_options()).unwrap()),
             Kind::Redis => Arc::new(self.open_redis().await),
+        }
+    }
+
+    pub(crate) async fn open_portable(&self) -> Box<dyn Portable> {
+        match self.kind {
+            Kind::Embedded => Box::new(self.open_embedded()),
+            Kind::Memory => Box::new(EmbeddedStore::in_memory(self.embedded_options()).unwrap()),
+            Kind::Redis => Box::new(self.open_redis().await),
         }
     }
 
@@ -167,7 +190,8 @@ impl Home {
 
     /// Where the test clock starts: not at the beginning of a window, nor at 1970.
     fn start(&self) -> i64 {
-        i64::try_from(self.window.as_nanos()).unwrap() / 3 * 100
+        let any = i64::try_from(self.window.as_nanos()).unwrap() / 3 * 100;
+        self.start.map_or(any, |start| start.0)
     }
 
     /// What the store's clock says, about.
@@ -182,11 +206,24 @@ impl Home {
     /// Ends the store's process, or closes it, and opens what is left.
     pub(crate) async fn restart(&mut self, store: Arc<dyn Store>) -> Arc<dyn Store> {
         drop(store);
+        self.restart_process().await;
+        self.open().await
+    }
+
+    /// Ends the process of a store that has one, and starts it again.
+    pub(crate) async fn restart_process(&mut self) {
         if let Some(server) = &mut self.server {
             server.kill();
             server.start_again().await;
         }
-        self.open().await
+    }
+
+    /// What an import holds that nobody hears of any more, as after half a minute.
+    pub(crate) async fn let_a_lease_expire(&self) {
+        if let Some(server) = &self.server {
+            let key = format!("{{{}:catalog}}:importing", self.prefix);
+            server.administrate(&["PEXPIRE", &key, "0"]).await;
+        }
     }
 
     /// Lets a little time pass on the store's clock.

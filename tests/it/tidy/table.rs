@@ -77,7 +77,7 @@ pub(crate) const ROOMS: &[Room] = &[
         rooms: &[all("domain"), all("meter"), all("stats")],
         crates: Crates::Only(&[
             "async_trait",
-            "futures_util", // The stream of announcements.
+            "futures_util", // Streams of announcements and of digests.
             "fjall",        // The embedded engine; confined below.
             "postcard",     // The stored form of rows and sets.
             "rand",         // The name of a writer, which nobody else may ever have.
