@@ -318,7 +318,7 @@ async fn deletion_leaves_no_key_in_redis() {
         let mut left = server.home.redis_keys().await;
         left.sort();
         // What is the catalog's and the audit log's stays.
-        let meant = ["audit", "audited", "format", "version"];
+        let meant = ["audit", "audited", "format", "log", "version"];
         assert_eq!(left, meant.map(|name| format!("{{tiebreak:catalog}}:{name}")));
         assert_eq!(
             server.events("gone").await[0].method,
