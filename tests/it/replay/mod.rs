@@ -220,11 +220,10 @@ fn check_split(
     let name = "chi-squared of the split, second implementation";
     deviations.relative(name, place, 1e-9, (found, by_hand));
 
-    let Some(split) = &recorded.split else {
-        assert!(!check.mismatch);
-        return;
-    };
-    assert_eq!(check.mismatch, split.mismatch);
+    let Some(split) = &recorded.split else { return };
+    // The other way round is no promise: a look of the server's own in the middle of a file that
+    // is not in random order may find the split broken, and that is never forgotten.
+    assert!(check.mismatch || !split.mismatch, "{check:?}");
     let expected = expected.pointer(split.answers).unwrap();
     let observed = expected["observed"].as_object().unwrap();
     assert_eq!(exposures.len(), observed.len());
