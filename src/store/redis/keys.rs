@@ -13,7 +13,7 @@
 //! | `{P:catalog}:experiments` | hash | experiment id -> revision and record |
 //! | `{P:catalog}:removals` | hash | experiment id -> shards whose data is being deleted |
 //! | `{P:catalog}:version` | string | a number, raised by every change of a record |
-//! | `{P:catalog}:format` | string | [`FORMAT`], written with the first record |
+//! | `{P:catalog}:format` | string | the form of the records, written with the first record |
 //! | `{P:catalog}:audit` | stream | heads of the audit log's events; ids are versions |
 //! | `{P:catalog}:audited` | hash | version -> payload of that event; `bytes` -> size of the log |
 //! | `{P:catalog}:log` | stream | the last changes: version before, experiment; its ids are versions |
